@@ -1,0 +1,1 @@
+"""What the demo does outside of requests. Every module here holds jobs."""

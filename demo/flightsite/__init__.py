@@ -1,0 +1,1 @@
+"""The site of the demo: its settings and its addresses."""

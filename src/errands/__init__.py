@@ -1,0 +1,98 @@
+"""Everything outside the request-response cycle, in one Django package.
+
+Importing this is cheap and needs no settings: names are loaded when they are
+asked for, so it works in a settings module and before apps are ready.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from errands.arguments import register_converter
+    from errands.exceptions import (
+        ArgumentError,
+        ErrandsError,
+        JobError,
+        LeaseLost,
+        RecordGone,
+        SignatureMismatch,
+        TaskCancelled,
+        TaskInterrupted,
+    )
+    from errands.jobs.job import Job
+    from errands.jobs.outcomes import JSON, Download, Message, Page, Redirect
+    from errands.runs.models import Run
+    from errands.tasks.backoff import exponential
+    from errands.tasks.carried import register_context
+    from errands.tasks.context import TaskContext, current_context
+    from errands.tasks.decorator import task
+    from errands.tasks.options import TaskOptions
+    from errands.tasks.signals import task_discarded, task_rescued, task_retrying
+    from errands.tasks.sweeps import sweep
+    from errands.tasks.task import Task
+
+_HOMES = {
+    "errands.arguments": ("register_converter",),
+    "errands.exceptions": (
+        "ArgumentError",
+        "ErrandsError",
+        "JobError",
+        "LeaseLost",
+        "RecordGone",
+        "SignatureMismatch",
+        "TaskCancelled",
+        "TaskInterrupted",
+    ),
+    "errands.jobs.job": ("Job",),
+    "errands.jobs.outcomes": ("JSON", "Download", "Message", "Page", "Redirect"),
+    "errands.runs.models": ("Run",),
+    "errands.tasks.backoff": ("exponential",),
+    "errands.tasks.carried": ("register_context",),
+    "errands.tasks.context": ("TaskContext", "current_context"),
+    "errands.tasks.decorator": ("task",),
+    "errands.tasks.options": ("TaskOptions",),
+    "errands.tasks.signals": ("task_discarded", "task_rescued", "task_retrying"),
+    "errands.tasks.sweeps": ("sweep",),
+    "errands.tasks.task": ("Task",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "JSON",
+    "ArgumentError",
+    "Download",
+    "ErrandsError",
+    "Job",
+    "JobError",
+    "LeaseLost",
+    "Message",
+    "Page",
+    "RecordGone",
+    "Redirect",
+    "Run",
+    "SignatureMismatch",
+    "Task",
+    "TaskCancelled",
+    "TaskContext",
+    "TaskInterrupted",
+    "TaskOptions",
+    "current_context",
+    "exponential",
+    "register_context",
+    "register_converter",
+    "sweep",
+    "task",
+    "task_discarded",
+    "task_rescued",
+    "task_retrying",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'errands' has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,49 @@
+"""What cannot be carried, and what to pass instead."""
+
+from collections.abc import Iterator
+from functools import partial
+from io import IOBase
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
+
+from django.core.files.base import File
+from django.db.models import QuerySet
+from django.db.models.manager import BaseManager
+from django.http import HttpRequest, HttpResponseBase
+
+QUERY = (
+    "a query is not a value. Pass the primary keys, or what selects them, and query "
+    "in the task."
+)
+FILE = "a file cannot leave this process. Save it to a storage and pass its name."
+BYTES = "bytes are not JSON. Save them to a storage and pass the name, or pass text."
+REQUEST = (
+    "it ends before a worker begins. Pass what the task needs of it, such as "
+    "request.user."
+)
+CODE = "code does not travel. Pass a name the task knows what to do with."
+ITERATOR = "it can be read only once, and only here. Pass a list."
+
+REMEDIES: dict[tuple[type, ...], str] = {
+    (QuerySet, BaseManager): QUERY,
+    (File, IOBase): FILE,
+    (bytes, bytearray, memoryview): BYTES,
+    (HttpRequest, HttpResponseBase): REQUEST,
+    (FunctionType, BuiltinFunctionType, MethodType, partial, ModuleType, type): CODE,
+    (Iterator,): ITERATOR,
+}
+
+
+def refusal(value: object) -> str:
+    """Say why the value is refused and what to do, without a look inside.
+
+    Its ``repr`` is not asked: it may run a query, be huge or hold a secret.
+    """
+    kind = type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    for types, reason in REMEDIES.items():
+        if isinstance(value, types):
+            return f"its type is {name}, and {reason}"
+    return (
+        f"its type is {name}, which nobody registered. Pass its parts, or teach errands "
+        f"with errands.register_converter({kind.__name__}, tag=…, encode=…, decode=…)."
+    )

@@ -1,0 +1,84 @@
+"""Everything errands raises.
+
+ErrandsError
+├── ArgumentError          a value cannot be carried to a worker; raised at the call
+├── SignatureMismatch      the call does not fit the function; raised at the call
+├── DecodeError            a stored value cannot be read here
+│   ├── UnknownTag         no converter in this process knows the value's tag
+│   └── RecordGone         the record an argument refers to no longer exists
+├── UnknownTask            no task of that path is registered in this process
+├── LeaseLost              somebody else owns the attempt now; nothing was written
+├── ResultError            a job's result cannot be written or read
+├── TaskCrashed            the process running the task died, too often
+└── JobError               a job ends with a text that is safe to show its owner
+
+Interruption               not an ``Exception``: ``except Exception`` lets it pass
+├── TaskInterrupted        the worker is stopping; the attempt costs nothing
+└── TaskCancelled          somebody cancelled the task
+"""
+
+
+class ErrandsError(Exception):
+    """Base class of the errors errands raises."""
+
+
+class ArgumentError(ErrandsError, TypeError, ValueError):
+    """A value cannot be carried to a worker.
+
+    Raised at the call, before anything is stored. The message names the
+    argument, the value and what to do instead.
+    """
+
+
+class SignatureMismatch(ErrandsError, TypeError):
+    """The call does not fit the function's signature."""
+
+
+class DecodeError(ErrandsError):
+    """A stored value cannot be read in this process."""
+
+
+class UnknownTag(DecodeError):
+    """No converter in this process knows the value's tag.
+
+    It may be known to newer code, so the attempt is retried, not discarded.
+    """
+
+
+class RecordGone(DecodeError):
+    """The record an argument refers to no longer exists."""
+
+
+class UnknownTask(ErrandsError):
+    """No task of that path is registered in this process."""
+
+
+class LeaseLost(ErrandsError):
+    """Somebody else owns the attempt now; nothing was written."""
+
+
+class ResultError(ErrandsError):
+    """A job's result cannot be written or read."""
+
+
+class TaskCrashed(ErrandsError):
+    """The process that ran the task died, more often than allowed."""
+
+
+class JobError(ErrandsError):
+    """End a job with a text that is safe to show its owner."""
+
+
+class Interruption(BaseException):
+    """Base class of what ends an attempt from outside.
+
+    Not an ``Exception``, so that a task's ``except Exception`` lets it pass.
+    """
+
+
+class TaskInterrupted(Interruption):
+    """The worker is stopping; the attempt is released and costs nothing."""
+
+
+class TaskCancelled(Interruption):
+    """Somebody cancelled the task."""

@@ -1,0 +1,96 @@
+"""The click: from a request, or from code, to a run.
+
+A started job is checked and encoded here, in the caller; what a worker needs
+to know about the caller, language, time zone and address, is read here too.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from django.core.exceptions import PermissionDenied
+from django.db.models import Model
+from django.http import HttpRequest
+from django.urls import get_script_prefix
+from django.utils import timezone, translation
+
+from errands.arguments import encode_call
+from errands.jobs.job import Job
+from errands.jobs.perform import task_of
+from errands.runs import handover
+from errands.runs.models import Run
+from errands.tasks.signature import call_signature, check_call, positional_names
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """A job about to be started, with what one call changes."""
+
+    job: type[Job]
+    title: "_StrOrPromise"
+    status: "_StrOrPromise"
+    language: str | None
+    owner: Any
+    subject: Model | None
+    run_after: datetime | timedelta | None
+    queue_name: str
+    priority: int
+
+    def start(self, request: HttpRequest, /, *args: Any, **kwargs: Any) -> Run:
+        """Start the job for the user of a request and return its run.
+
+        The user is checked, and owns the run unless ``using(owner=…)`` says
+        who does. Somebody without an account could never see the run's page,
+        so for them it is ``PermissionDenied``; ``enqueue`` asks nobody.
+        """
+        user = getattr(request, "user", None)
+        if user is None or not user.is_authenticated:
+            raise PermissionDenied("Only a user who has signed in can start a job.")
+        if not user.has_perms(self.job.permissions()):
+            needed = ", ".join(self.job.permissions())
+            raise PermissionDenied(f"{self.job.path()} requires {needed}.")
+        base_url = f"{request.scheme}://{request.get_host()}{get_script_prefix()}"
+        owner = user if self.owner is None else self.owner
+        return self._create(args, kwargs, owner=owner, base_url=base_url)
+
+    def enqueue(self, /, *args: Any, **kwargs: Any) -> Run:
+        """Start the job without a request and return its run."""
+        return self._create(args, kwargs, owner=self.owner, base_url="")
+
+    def _create(
+        self,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        owner: Any,
+        base_url: str,
+    ) -> Run:
+        job = self.job
+        if job.abstract:
+            raise TypeError(f"{job.path()} is abstract; start a subclass of it.")
+        called = call_signature(job.perform, skipped=1)
+        check_call(called, args, kwargs, name=f"{job.__qualname__}.perform")
+        wire_args, wire_kwargs = encode_call(
+            args, kwargs, names=positional_names(called)
+        )
+        return handover.create(
+            job_path=job.path(),
+            task=task_of(job),
+            args=wire_args,
+            kwargs=wire_kwargs,
+            owner=owner,
+            title=self.title,
+            status=self.status,
+            language=self.language or translation.get_language() or "",
+            time_zone=timezone.get_current_timezone_name(),
+            base_url=base_url.rstrip("/"),
+            run_after=self.run_after,
+            subject=self.subject,
+            queue_name=self.queue_name,
+            priority=self.priority,
+            backend=job.backend,
+            result_expires=job.result_expires,
+        )

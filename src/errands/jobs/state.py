@@ -1,0 +1,222 @@
+"""The JSON state of a run: what the pages, the element and others show of it.
+
+Texts are in the viewer's language. Everything a page shows of a run comes from
+here, so that the page and the element cannot disagree.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import get_language, gettext
+
+from errands.jobs.access import may_cancel
+from errands.jobs.keeping import is_web_address
+from errands.jobs.site import is_on_site
+from errands.runs.models import Run, RunResult
+from errands.runs.progress import Snapshot, of
+from errands.runs.states import IDLE, State
+
+VERSIONS_OF_PROGRESS = 1_000_000
+
+PACE = (
+    (timedelta(seconds=5), 500),
+    (timedelta(minutes=1), 1_000),
+    (timedelta(minutes=10), 2_000),
+)
+"""Until a run is that old, a page asks again after so many milliseconds."""
+
+SLOWEST_POLL_MS = 5_000
+
+type JSONObject = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunState:
+    """A run as one request sees it. Reads the run's progress once."""
+
+    run: Run
+    request: HttpRequest
+
+    @cached_property
+    def progress(self) -> Snapshot:
+        """How far the run is."""
+        return of(self.run)
+
+    @property
+    def version(self) -> int:
+        """A number that rises with every change of the run or its progress."""
+        return self.run.version * VERSIONS_OF_PROGRESS + self.progress.version
+
+    @property
+    def etag(self) -> str:
+        """What the state depends on, besides the run's words in the code."""
+        shown = f"{self.version}-{get_language()}-{self.poll_after_ms}"
+        return f'"{shown}-expired"' if self.run.is_expired else f'"{shown}"'
+
+    @property
+    def poll_after_ms(self) -> int | None:
+        """When to ask again: soon for a young run, never for an ended one."""
+        run = self.run
+        if run.is_finished:
+            return None
+        age = timezone.now() - (run.started_at or run.created_at)
+        return next((pause for limit, pause in PACE if age < limit), SLOWEST_POLL_MS)
+
+    @property
+    def status(self) -> str:
+        """What is being done: the job's words, or those it was started with."""
+        run = self.run
+        if run.state in IDLE and run.status:
+            return run.status
+        return self.progress.status or run.status
+
+    @property
+    def attempt_text(self) -> str:
+        """Why a bar starts over; empty in a first attempt."""
+        run = self.run
+        if run.is_finished:
+            return ""
+        if run.is_interrupted:
+            return gettext("Interrupted; it goes on in a moment")
+        if run.attempt < 2:
+            return ""
+        return gettext("Attempt %(number)d") % {"number": run.attempt}
+
+    @cached_property
+    def result(self) -> JSONObject | None:
+        """What came of a run that succeeded."""
+        kept = json.loads(self.run.outcome or "null")
+        if self.run.state != State.SUCCEEDED or kept is None:
+            return None
+        match kept["kind"]:
+            case "download" if "url" in kept:
+                return _elsewhere(kept)
+            case "download":
+                return self._stored(kept)
+            case "page":
+                return self._stored(kept)
+            case "redirect":
+                return self._redirect(kept)
+        return dict(kept)
+
+    @property
+    def error(self) -> JSONObject | None:
+        """What the owner may know of a failure."""
+        run = self.run
+        if run.state != State.FAILED:
+            return None
+        return {"message": run.error_message, "reference": run.error_reference}
+
+    @property
+    def actions(self) -> JSONObject:
+        """What this viewer can do now; None for what only others can."""
+        url = reverse("errands:cancel", args=[self.run.pk])
+        is_open = not self.run.is_finished and self.run.state != State.CANCELLING
+        allowed = is_open and may_cancel(self.request.user, self.run)
+        return {"cancel": {"method": "POST", "url": url} if allowed else None}
+
+    @property
+    def links(self) -> JSONObject:
+        """Where the run can be seen."""
+        pk = [self.run.pk]
+        is_file = self.result is not None and self.result["kind"] == "download"
+        return {
+            "page": reverse("errands:run", args=pk),
+            "download": self.result["url"] if self.result and is_file else None,
+            "events": reverse("errands:events", args=pk)
+            if isinstance(self.request, ASGIRequest)
+            else None,
+        }
+
+    def as_json(self) -> JSONObject:
+        """Return the whole state."""
+        run, progress = self.run, self.progress
+        return {
+            "id": str(run.pk),
+            "version": self.version,
+            "created_at": _iso(run.created_at),
+            "started_at": _iso(run.started_at),
+            "finished_at": _iso(run.finished_at),
+            "state": run.state,
+            "state_label": run.get_state_display(),
+            "title": run.title,
+            "status": self.status,
+            "progress": {
+                "current": progress.current,
+                "total": progress.total,
+                "failed": progress.failed,
+                "percent": progress.percent,
+                "text": progress.text,
+                "eta_seconds": progress.eta_seconds,
+                "eta_text": progress.eta_text,
+            },
+            "step": progress.step,
+            "pieces": None,
+            "log": progress.log,
+            "attempt": run.attempt,
+            "attempt_text": self.attempt_text,
+            "result": self.result,
+            "error": self.error,
+            "expires_at": _iso(run.expires_at),
+            "actions": self.actions,
+            "links": self.links,
+            "poll_after_ms": self.poll_after_ms,
+        }
+
+    def _stored(self, kept: JSONObject) -> JSONObject:
+        row = None if self.run.is_expired else self._row(kept["result"])
+        if row is None:
+            text = gettext("The result is no longer available.")
+            return {"kind": "expired", "text": text}
+        if kept["kind"] == "page":
+            url = reverse("errands:page", args=[self.run.pk])
+            return {"kind": "page", "url": url, "text": gettext("Open the page")}
+        name = kept["file_name"] or row.file_name
+        return {
+            "kind": "download",
+            "name": name,
+            "size": row.size,
+            "size_text": filesizeformat(row.size),
+            "content_type": row.content_type,
+            "url": reverse("errands:result", args=[self.run.pk, row.name]),
+            "text": gettext("Download %(name)s") % {"name": name},
+        }
+
+    def _row(self, name: str) -> RunResult | None:
+        return self.run.results.get(name)
+
+    def _redirect(self, kept: JSONObject) -> JSONObject | None:
+        """Return a redirect that leads to this site as it is reached now."""
+        hosts = self.request.get_host(), urlsplit(self.run.base_url).netloc
+        if not is_on_site(kept["url"], *hosts, require_https=self.request.is_secure()):
+            return None
+        return {"kind": "redirect", "url": kept["url"], "text": gettext("Continue")}
+
+
+def _elsewhere(kept: JSONObject) -> JSONObject | None:
+    """Return a download that is kept outside, of which only the address is known."""
+    if not is_web_address(kept["url"]):
+        return None
+    name = kept["file_name"] or gettext("the file")
+    return {
+        "kind": "download",
+        "name": name,
+        "size": None,
+        "size_text": "",
+        "content_type": None,
+        "url": kept["url"],
+        "text": gettext("Download %(name)s") % {"name": name},
+    }
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return instant.isoformat() if instant else None

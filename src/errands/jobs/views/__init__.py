@@ -1,0 +1,1 @@
+"""What a person sees of a run; who may see it is decided in ``access``."""

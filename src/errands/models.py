@@ -1,0 +1,6 @@
+"""Gathers the models of all rooms for Django."""
+
+from errands.queue.models import ResultRow, TaskRow, WorkerRow
+from errands.runs.models import Grant, Progress, Run, RunResult
+
+__all__ = ["Grant", "Progress", "ResultRow", "Run", "RunResult", "TaskRow", "WorkerRow"]

@@ -1,0 +1,152 @@
+"""A stored task, live or finished, as a ``django.tasks`` result."""
+
+import json
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.tasks import Task as DjangoTask
+from django.tasks import TaskResult, TaskResultStatus
+from django.tasks.base import TaskError
+from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
+
+from errands.arguments import decode
+from errands.queue.claims import Payload
+from errands.queue.states import ResultStatus, TaskState
+from errands.tasks.registry import registry
+from errands.tasks.task import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResult:
+    """What the two tables hold of one task.
+
+    ``state`` is set for a live row, ``status`` for a finished one.
+    """
+
+    uuid: UUID
+    path: str
+    payload: str
+    queue: str
+    rank: int
+    run_at: datetime | None
+    enqueued_at: datetime
+    started_at: datetime | None
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    errors: list[dict[str, str]]
+    worker_ids: list[str]
+    state: int | None
+    status: int | None
+    return_value: str | None
+
+
+class DatabaseTaskResult(TaskResult):
+    """Django's result; the return value is decoded when it is read."""
+
+    __slots__ = ()
+
+    @property
+    def return_value(self) -> Any:
+        """What the task returned; ``ValueError`` unless it succeeded."""
+        stored = TaskResult.return_value.fget(self)  # type: ignore[attr-defined]
+        return decode(stored) if isinstance(self.task, Task) else stored
+
+
+def new_result(
+    task: DjangoTask, call: Payload, *, uuid: UUID, enqueued_at: datetime, backend: str
+) -> DatabaseTaskResult:
+    """Return the result of a task that has not been attempted."""
+    return DatabaseTaskResult(
+        task=task,
+        id=str(uuid),
+        status=TaskResultStatus.READY,
+        enqueued_at=enqueued_at,
+        started_at=None,
+        finished_at=None,
+        last_attempted_at=None,
+        args=call.args,
+        kwargs=call.kwargs,
+        backend=backend,
+        errors=[],
+        worker_ids=[],
+    )
+
+
+def result_of(stored: StoredResult, *, backend: str) -> DatabaseTaskResult:
+    """Return a stored task as a result.
+
+    ``TaskResultDoesNotExist`` when this process knows no task of its path: a
+    result needs one, and a path from a row is never imported.
+    """
+    task = registry.find(stored.path)
+    if task is None:
+        raise TaskResultDoesNotExist(
+            f"{stored.uuid} belongs to the task {stored.path!r}, unknown here."
+        )
+    result = new_result(
+        as_enqueued(task, stored),
+        Payload.parse(stored.payload),
+        uuid=stored.uuid,
+        enqueued_at=stored.enqueued_at,
+        backend=backend,
+    )
+    running = stored.state == TaskState.RUNNING
+    assign(
+        result,
+        status=_status(stored),
+        started_at=stored.started_at or (stored.claimed_at if running else None),
+        last_attempted_at=stored.claimed_at,
+        finished_at=stored.finished_at,
+        errors=errors_of(stored.errors),
+        worker_ids=stored.worker_ids,
+    )
+    if stored.return_value is not None:
+        assign(result, _return_value=json.loads(stored.return_value))
+    return result
+
+
+def assign(result: TaskResult, **values: Any) -> None:
+    """Set fields of a frozen result, as Django's own backends do."""
+    for name, value in values.items():
+        object.__setattr__(result, name, value)
+
+
+def errors_of(stored: list[dict[str, str]]) -> list[TaskError]:
+    """Return stored errors as Django's."""
+    return [
+        TaskError(
+            exception_class_path=error["exception_class_path"],
+            traceback=error["traceback"],
+        )
+        for error in stored
+    ]
+
+
+def as_enqueued(task: DjangoTask, stored: StoredResult) -> DjangoTask:
+    """Return the task with the settings the call had.
+
+    Where the code no longer allows them, such as a queue since removed, the
+    task is returned as the code has it now.
+    """
+    asked = (-stored.rank, stored.queue, stored.run_at)
+    if asked == (task.priority, task.queue_name, task.run_after):
+        return task
+    priority, queue_name, run_after = asked
+    try:
+        return replace(
+            task, priority=priority, queue_name=queue_name, run_after=run_after
+        )
+    except InvalidTask:
+        return task
+
+
+def _status(stored: StoredResult) -> TaskResultStatus:
+    if stored.status == ResultStatus.SUCCEEDED:
+        return TaskResultStatus.SUCCESSFUL
+    if stored.status is not None:
+        return TaskResultStatus.FAILED
+    if stored.state == TaskState.RUNNING:
+        return TaskResultStatus.RUNNING
+    return TaskResultStatus.READY

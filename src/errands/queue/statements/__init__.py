@@ -1,0 +1,27 @@
+"""The queue's SQL, per database, behind one interface."""
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from errands.queue.statements.interface import Statements
+from errands.queue.statements.postgresql import PostgreSQLStatements
+from errands.queue.statements.sqlite import SQLiteStatements
+
+__all__ = ["Statements", "statements_for"]
+
+DATABASES: dict[str, Statements] = {
+    "postgresql": PostgreSQLStatements(),
+    "sqlite": SQLiteStatements(),
+}
+
+
+def statements_for(connection: BaseDatabaseWrapper) -> Statements:
+    """Return the SQL for a connection's database."""
+    try:
+        return DATABASES[connection.vendor]
+    except KeyError:
+        raise ImproperlyConfigured(
+            f"errands has no queue for {connection.vendor!r}. Use PostgreSQL or "
+            "SQLite, for the tasks alone with "
+            "TASKS[…]['OPTIONS'] = {'DATABASE': alias} if need be."
+        ) from None

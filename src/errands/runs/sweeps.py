@@ -1,0 +1,164 @@
+"""The upkeep of runs: what repairs every death the hand-over allows.
+
+Any number of workers may sweep at once. What a sweep changes it changes by a
+conditional UPDATE, and a run that cannot be repaired stops no other.
+"""
+
+import logging
+from collections.abc import Callable
+
+from django.core.files.storage import storages
+from django.db.models import F, Q
+from django.db.models.functions import Coalesce
+from django.tasks import task_backends
+from django.tasks.exceptions import TaskResultDoesNotExist
+from django.utils import timezone
+
+from errands.conf import settings
+from errands.runs.fence import run_alias
+from errands.runs.files import remove_all
+from errands.runs.handover import DISPATCH_PATIENCE, configured, dispatch
+from errands.runs.models import Run, RunQuerySet, RunResult
+from errands.runs.reconcile import end_run
+from errands.tasks.registry import registry
+from errands.tasks.sweeps import sweep
+
+logger = logging.getLogger("errands.runs")
+
+BATCH = 500
+
+
+@sweep
+def dispatch_what_was_left() -> int:
+    """Dispatch runs whose task was not recorded 5 s after it should have been.
+
+    Claiming a run moves its ``dispatched_at``, so one that cannot be enqueued
+    comes last in the next sweep. Returns how many were dispatched.
+    """
+    patience = timezone.now() - DISPATCH_PATIENCE
+    left = (
+        _runs()
+        .open()
+        .filter(dispatched_task=None, task_id=None)
+        .annotate(tried_at=Coalesce("dispatched_at", "created_at"))
+        .filter(tried_at__lt=patience)
+        .order_by("tried_at")
+    )
+    return _for_each(left, _dispatch_again)
+
+
+@sweep
+def end_runs_without_a_task() -> int:
+    """End open runs whose task has ended or is gone; return how many.
+
+    Looks at up to 500 runs a time, oldest first, and goes on in the next sweep
+    where it stopped, so that a long queue hides nothing for ever.
+    """
+    return _for_each(_patrol.next_runs(), _end_if_task_has_ended)
+
+
+@sweep
+def expire_results() -> int:
+    """Delete results whose time has come, files first; return how many runs.
+
+    A death between file and row repeats the deletion; the other order would
+    leave a file nobody knows of.
+    """
+    rows = RunResult.objects.using(run_alias()).filter(
+        run__expires_at__lte=timezone.now()
+    )
+    # In any order, so that results no storage will delete hide no others.
+    expired = _runs().filter(pk__in=rows.values("run")).order_by("?")
+    return _for_each(expired, _expire)
+
+
+class Patrol:
+    """Where this process goes on looking for runs without a task."""
+
+    def __init__(self) -> None:
+        self._passed = Q()
+
+    def next_runs(self) -> list[Run]:
+        """Return the next open, dispatched runs; after the last, none once."""
+        dispatched_before = timezone.now() - DISPATCH_PATIENCE
+        runs = list(
+            _runs()
+            .open()
+            .filter(self._passed, dispatched_at__lt=dispatched_before)
+            .exclude(task_id=None, dispatched_task=None)
+            .order_by("created_at", "pk")[:BATCH]
+        )
+        self._passed = _after(runs[-1]) if len(runs) == BATCH else Q()
+        return runs
+
+
+_patrol = Patrol()
+
+
+def _after(run: Run) -> Q:
+    same_instant = Q(created_at=run.created_at, pk__gt=run.pk)
+    return Q(created_at__gt=run.created_at) | same_instant
+
+
+def _for_each(runs: RunQuerySet | list[Run], repair: Callable[[Run], bool]) -> int:
+    """Repair up to a batch of runs; return how many were."""
+    repaired = 0
+    for run in runs[:BATCH]:
+        try:
+            repaired += repair(run)
+        except Exception:
+            logger.exception("Run %s: %s", run.pk, repair.__name__)
+    return repaired
+
+
+def _dispatch_again(run: Run) -> bool:
+    claimed = (
+        _runs()
+        .open()
+        .filter(
+            pk=run.pk,
+            dispatch=run.dispatch,
+            dispatched_task=None,
+            dispatched_at=run.dispatched_at,
+        )
+    )
+    if not claimed.update(dispatched_at=timezone.now()):
+        return False
+    task = registry.find(run.job)
+    if task is None:
+        return _give_up_unknown(run)
+    dispatch(run, configured(task, run))
+    return True
+
+
+def _give_up_unknown(run: Run) -> bool:
+    """Leave an unknown job to a worker that knows it, but not for ever."""
+    logger.warning("Run %s: no job %s in this process", run.pk, run.job)
+    if run.created_at < timezone.now() - settings().unknown_task_patience:
+        return end_run(run, None)
+    return False
+
+
+def _end_if_task_has_ended(run: Run) -> bool:
+    backend = task_backends[run.backend]
+    if not backend.supports_get_result:
+        return False
+    try:
+        result = backend.get_result(run.responsible_task)
+    except TaskResultDoesNotExist:
+        return end_run(run, None)
+    return result.is_finished and end_run(run, result)
+
+
+def _expire(run: Run) -> bool:
+    rows = RunResult.objects.using(run_alias()).filter(run=run).defer("content")
+    for row in rows.exclude(key=""):
+        storages[row.storage].delete(row.key)
+    remove_all(run.pk)
+    rows.delete()
+    _runs().filter(pk=run.pk).update(version=F("version") + 1)
+    return True
+
+
+def _runs() -> RunQuerySet:
+    return Run.objects.using(run_alias())

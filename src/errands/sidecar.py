@@ -1,0 +1,136 @@
+"""A second, autocommit way into a database.
+
+Progress and heartbeats must be seen while the task that makes them is inside
+``atomic()``, and must not wait for it. So they are written here:
+
+* on PostgreSQL and MySQL over a connection of their own;
+* on SQLite, where one open transaction locks the whole file for writers, in a
+  side file next to the main one (``db.sqlite3.errands``). An in-memory
+  database gets a side database in memory.
+
+One sidecar per alias and process, used by every thread under one lock: its
+statements are short, and a connection per thread would double the number the
+server has to hold. What is kept here refers to nothing by foreign key; a
+reader must accept that a row is missing.
+"""
+
+import threading
+from collections.abc import Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+if TYPE_CHECKING:
+    from django.db.backends.utils import CursorWrapper
+
+SIDE_SUFFIX = ".errands"
+LOCK_TIMEOUT_SECONDS = 2
+
+_models: list[type[models.Model]] = []
+
+
+def sidecar_model[M: models.Model](model: type[M]) -> type[M]:
+    """Register a model whose table lives in the sidecar."""
+    _models.append(model)
+    return model
+
+
+class Sidecar:
+    """One autocommit connection of this process to an alias's sidecar."""
+
+    def __init__(self, alias: str) -> None:
+        self._lock = threading.RLock()
+        self._connection = _connection_beside(alias)
+        self._is_prepared = self._connection.vendor != "sqlite"
+
+    def execute(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Run one statement and return its rows."""
+        with self._lock, self._cursor() as cursor:
+            self._run(cursor, sql, params)
+            return list(cursor.fetchall()) if cursor.description else []
+
+    def update(self, sql: str, params: Sequence[object] = ()) -> int:
+        """Run one statement and return how many rows it changed."""
+        with self._lock, self._cursor() as cursor:
+            self._run(cursor, sql, params)
+            return int(cursor.rowcount)
+
+    @property
+    def vendor(self) -> str:
+        """The database's vendor, as Django names it."""
+        return self._connection.vendor
+
+    def close(self) -> None:
+        """Close the connection; the next statement opens it again."""
+        with self._lock:
+            self._connection.close()
+
+    def _cursor(self) -> "CursorWrapper":
+        if not self._is_prepared:
+            self._prepare()
+        return self._connection.cursor()
+
+    def _run(self, cursor: "CursorWrapper", sql: str, params: Sequence[object]) -> None:
+        try:
+            cursor.execute(sql, params)
+        except DatabaseError:
+            # The connection may be the reason; the next call gets a new one.
+            self._connection.close()
+            raise
+
+    def _prepare(self) -> None:
+        existing = set(self._connection.introspection.table_names())
+        with self._connection.cursor() as cursor:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            # A lost heartbeat or progress line is written again soon.
+            cursor.execute("PRAGMA synchronous=OFF")
+        for model in _models:
+            if model._meta.db_table not in existing:
+                _create_table(self._connection, model)
+        self._is_prepared = True
+
+
+def sidecar(alias: str = DEFAULT_DB_ALIAS) -> Sidecar:
+    """Return this process's sidecar of a database alias."""
+    return _sidecar_of(alias)
+
+
+@cache
+def _sidecar_of(alias: str) -> Sidecar:
+    return Sidecar(alias)
+
+
+def _connection_beside(alias: str) -> BaseDatabaseWrapper:
+    connection = connections[alias].copy()
+    connection.inc_thread_sharing()
+    options = connection.settings_dict["OPTIONS"] = dict(
+        connection.settings_dict.get("OPTIONS") or {}
+    )
+    connection.settings_dict["ATOMIC_REQUESTS"] = False
+    connection.settings_dict["CONN_MAX_AGE"] = None
+    if connection.vendor == "sqlite":
+        connection.settings_dict["NAME"] = _side_name(connection.settings_dict["NAME"])
+        options.pop("init_command", None)
+        options["transaction_mode"] = "IMMEDIATE"
+        options["timeout"] = LOCK_TIMEOUT_SECONDS
+    return connection
+
+
+def _side_name(name: object) -> str:
+    main = str(name)
+    if main == ":memory:":
+        return "file:errands?mode=memory&cache=shared"
+    path, question_mark, query = main.partition("?")
+    return f"{path}{SIDE_SUFFIX}{question_mark}{query}"
+
+
+def _create_table(connection: BaseDatabaseWrapper, model: type[models.Model]) -> None:
+    try:
+        with connection.schema_editor() as editor:
+            editor.create_model(model)
+    except DatabaseError:
+        # Another process was faster; anything else shows at the first use.
+        if model._meta.db_table not in connection.introspection.table_names():
+            raise

@@ -1,0 +1,39 @@
+"""How long to wait before the next attempt."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from django.tasks import TaskResult
+
+type Backoff = Callable[[Exception, TaskResult], float | None]
+"""Given the exception and the result so far, the seconds to wait; None gives up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class exponential:  # noqa: N801 - it reads as a function: backoff=exponential(first=5)
+    """Wait ``first`` seconds, then twice as long each time, at most ``cap``.
+
+    With the defaults: 5 s, 10 s, 20 s … 600 s. Up to ``jitter`` (a tenth) is
+    taken off at random, so that tasks that failed together do not return
+    together.
+    """
+
+    first: float = 5
+    cap: float = 600
+    jitter: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.first <= self.cap:
+            raise ValueError(
+                f"exponential(first={self.first!r}, cap={self.cap!r}): "
+                "0 <= first <= cap is required."
+            )
+        if not 0 <= self.jitter <= 1:
+            raise ValueError(f"jitter is {self.jitter!r}; it is a share from 0 to 1.")
+
+    def __call__(self, exception: Exception, task_result: TaskResult) -> float:
+        """Return the seconds to wait after the result's latest attempt."""
+        doublings = min(max(task_result.attempts, 1) - 1, 64)
+        seconds = min(self.cap, self.first * 2**doublings)
+        return float(seconds * (1 - random.uniform(0, self.jitter)))  # noqa: S311

@@ -1,0 +1,31 @@
+"""What an engine can do beyond ``django.tasks``.
+
+Callers ask and do without. An engine says so by class attributes:
+``supports_cancel`` (with ``cancel(result_id) -> bool``),
+``supports_enqueue_many`` (with ``enqueue_many(task, calls)``), and
+``database_alias`` when tasks are rows of a database of the site.
+"""
+
+from django.tasks import task_backends
+from django.tasks.backends.base import BaseTaskBackend
+
+
+def supports(backend: BaseTaskBackend, capability: str) -> bool:
+    """Return whether the engine has ``supports_<capability>`` set."""
+    return bool(getattr(backend, f"supports_{capability}", False))
+
+
+def shares_database(backend: BaseTaskBackend, using: str) -> bool:
+    """Return whether enqueueing joins a transaction of that database."""
+    return getattr(backend, "database_alias", None) == using
+
+
+def cancel(backend_alias: str, result_id: str) -> bool:
+    """Cancel a task; False where it had ended or the engine cannot.
+
+    A waiting task is cancelled at once, a running one is asked to stop.
+    """
+    backend = task_backends[backend_alias]
+    if not supports(backend, "cancel"):
+        return False
+    return bool(backend.cancel(result_id))  # type: ignore[attr-defined]

@@ -1,0 +1,109 @@
+"""Which code may run: a lookup by path, never an import.
+
+A row of the queue names its task by a dotted path. The path is looked up among
+the tasks this process has loaded; nothing is ever imported because a row said
+so. Workers load all that enqueueing processes are expected to name: every
+module below ``tasks`` and ``jobs`` of the installed apps, what
+``ROOT_URLCONF`` imports, and ``ERRANDS["IMPORTS"]``.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pkgutil import walk_packages
+from types import ModuleType
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.tasks import Task as DjangoTask
+
+from errands.conf import settings
+
+ROOMS = ("tasks", "jobs")
+
+type Provider = Callable[[], DjangoTask]
+
+
+class Registry:
+    """The tasks this process knows, by dotted path."""
+
+    def __init__(self) -> None:
+        self._providers: dict[str, Provider] = {}
+
+    def register(self, path: str, provider: Provider) -> None:
+        """Make a task known; ``provider`` returns it when it is asked for."""
+        self._providers[path] = provider
+
+    def find(self, path: str) -> DjangoTask | None:
+        """Return the task of that path, or None if this process has none."""
+        provider = self._providers.get(path)
+        return provider() if provider else _plain_task(path)
+
+    def load(self) -> None:
+        """Import everything a worker must know."""
+        for name in _task_modules():
+            import_module(name)
+        if getattr(django_settings, "ROOT_URLCONF", None):
+            import_module(django_settings.ROOT_URLCONF)
+
+
+registry = Registry()
+
+
+@cache
+def is_found_by_workers(module_name: str) -> bool:
+    """Return whether a worker would import the module.
+
+    What the URLconf imports is judged by what it has imported here.
+    """
+    rooms = [f"{app.name}.{room}" for app in apps.get_app_configs() for room in ROOMS]
+    return (
+        any(module_name == room or module_name.startswith(f"{room}.") for room in rooms)
+        or module_name in settings().imports
+        or module_name in _modules_behind_urlconf()
+    )
+
+
+def _plain_task(path: str) -> DjangoTask | None:
+    """Find a task made by ``django.tasks.task`` in the modules already loaded."""
+    module_name, _, name = path.rpartition(".")
+    found = getattr(sys.modules.get(module_name), name, None)
+    return found if isinstance(found, DjangoTask) else None
+
+
+def _task_modules() -> Iterator[str]:
+    for app in apps.get_app_configs():
+        for room in ROOMS:
+            name = f"{app.name}.{room}"
+            if find_spec(name) is not None:
+                yield name
+                yield from _submodules(import_module(name))
+    yield from settings().imports
+
+
+def _submodules(package: ModuleType) -> Iterator[str]:
+    paths = getattr(package, "__path__", ())
+    for module in walk_packages(paths, prefix=f"{package.__name__}."):
+        yield module.name
+
+
+def _modules_behind_urlconf() -> set[str]:
+    root = getattr(django_settings, "ROOT_URLCONF", None)
+    reached: set[str] = set()
+    waiting = [root] if root in sys.modules else []
+    while waiting:
+        name = waiting.pop()
+        if name in reached or name not in sys.modules:
+            continue
+        reached.add(name)
+        for value in list(vars(sys.modules[name]).values()):
+            behind = (
+                value.__name__
+                if isinstance(value, ModuleType)
+                else getattr(value, "__module__", None)
+            )
+            if isinstance(behind, str):
+                waiting.append(behind)
+    return reached

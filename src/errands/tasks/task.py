@@ -1,0 +1,153 @@
+"""``Task``: a function that can run later, with our options.
+
+A value is encoded in ``enqueue`` and decoded in ``call``, on both sides of
+whatever engine is configured, so every engine carries plain JSON.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import partial
+from inspect import Signature
+from typing import Any
+
+from django.db import transaction
+from django.tasks import Task as DjangoTask
+from django.tasks import TaskResult
+from django.utils import timezone
+
+from errands.arguments import decode_call, encode, encode_call
+from errands.tasks.options import TaskOptions
+from errands.tasks.signature import call_signature, check_call, positional_names
+
+type Call = tuple[Sequence[Any], Mapping[str, Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task(DjangoTask):
+    """A module-level function that can run later, on any backend.
+
+    The call is bound to the function's signature and its values are encoded
+    when it is enqueued: a wrong argument raises in the request, not in a
+    worker. Delivery is at least once.
+    """
+
+    options: TaskOptions = field(default_factory=TaskOptions)
+    delay: timedelta | None = None
+
+    def using(
+        self,
+        *,
+        priority: int | None = None,
+        queue_name: str | None = None,
+        run_after: datetime | timedelta | None = None,
+        backend: str | None = None,
+        **options: Any,
+    ) -> "Task":
+        """Return this task with other settings for one call.
+
+        ``run_after`` takes an aware datetime, or a timedelta that counts from
+        the moment of ``enqueue``.
+        """
+        changes: dict[str, Any] = {
+            "priority": priority,
+            "queue_name": queue_name,
+            "backend": backend,
+        }
+        changes = {name: new for name, new in changes.items() if new is not None}
+        if isinstance(run_after, timedelta):
+            changes |= {"delay": run_after, "run_after": None}
+        elif run_after is not None:
+            changes |= {"delay": None, "run_after": run_after}
+        if options:
+            changes["options"] = self.options.overridden(options)
+        return replace(self, **changes)
+
+    def enqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
+        """Store one call, in the caller's transaction where the engine can."""
+        wire_args, wire_kwargs = self.encode_call(args, kwargs)
+        return self.get_backend().enqueue(self.due(), wire_args, wire_kwargs)
+
+    async def aenqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
+        """Store one call from async code."""
+        wire_args, wire_kwargs = self.encode_call(args, kwargs)
+        return await self.get_backend().aenqueue(self.due(), wire_args, wire_kwargs)
+
+    def enqueue_many(self, calls: Iterable[Call]) -> list[TaskResult]:
+        """Store many calls, each a pair of ``(args, kwargs)``.
+
+        All are checked and encoded before the first is stored; where the
+        engine can, they are stored in one statement.
+        """
+        encoded = [self.encode_call(args, kwargs) for args, kwargs in calls]
+        task, backend = self.due(), self.get_backend()
+        if getattr(backend, "supports_enqueue_many", False):
+            results: list[TaskResult] = backend.enqueue_many(task, encoded)  # type: ignore[attr-defined]
+            return results
+        return [backend.enqueue(task, args, kwargs) for args, kwargs in encoded]
+
+    def enqueue_on_commit(self, *args: Any, **kwargs: Any) -> None:
+        """Store one call after the current transaction, at once without one.
+
+        The call is checked and encoded now; a later change of its arguments
+        does not travel.
+        """
+        wire_args, wire_kwargs = self.encode_call(args, kwargs)
+        transaction.on_commit(partial(self._enqueue_encoded, wire_args, wire_kwargs))
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the function here with encoded arguments; return it encoded."""
+        args, kwargs = self._decoded(args, kwargs)
+        return encode(DjangoTask.call(self, *args, **kwargs))
+
+    async def acall(self, *args: Any, **kwargs: Any) -> Any:
+        """Await the function here with encoded arguments; return it encoded."""
+        args, kwargs = self._decoded(args, kwargs)
+        return encode(await DjangoTask.acall(self, *args, **kwargs))
+
+    def encode_call(
+        self, args: Sequence[Any], kwargs: Mapping[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Check a call against the signature and return it as plain JSON."""
+        called = self.call_signature
+        check_call(called, args, kwargs, name=self.name)
+        if not args and not kwargs:
+            return [], {}
+        return encode_call(args, kwargs, names=positional_names(called))
+
+    @property
+    def call_signature(self) -> Signature:
+        """The signature a caller sees: without the context."""
+        return call_signature(self.func, skipped=int(self.takes_context))
+
+    def due(self) -> "Task":
+        """Return the task with a ``delay`` resolved into ``run_after``."""
+        if self.delay is None:
+            return self
+        return replace(self, delay=None, run_after=timezone.now() + self.delay)
+
+    def _enqueue_encoded(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        self.get_backend().enqueue(self.due(), args, kwargs)
+
+    def _decoded(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        context = args[: int(self.takes_context)]
+        decoded, named = decode_call(args[len(context) :], kwargs)
+        return [*context, *decoded], named
+
+
+def plain_task(func: Callable[..., Any], **fields_and_options: Any) -> DjangoTask:
+    """Build what ``django.tasks.task`` asked for on one of our backends.
+
+    With an option of ours it becomes a ``Task`` of ours; without, it stays
+    Django's and keeps Django's rule for arguments.
+    """
+    ours = {
+        name: fields_and_options.pop(name)
+        for name in list(fields_and_options)
+        if name not in {"priority", "backend", "queue_name", "takes_context"}
+    }
+    if not ours:
+        return DjangoTask(func=func, **fields_and_options)
+    return Task(func=func, options=TaskOptions.parse(ours), **fields_and_options)

@@ -1,0 +1,68 @@
+"""Text that is safe to store and to show, whatever it came from.
+
+Databases disagree about NUL (PostgreSQL refuses it) and drivers about lone
+surrogates (UTF-8 cannot encode them); exceptions may be unprintable or 20 MB
+long. Every text that errands stores and did not write itself passes through
+here, so that no row can stop a worker, a sweep or a page.
+"""
+
+import re
+import traceback
+
+LINE_LIMIT = 200
+TRACEBACK_LIMIT = 32_768
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+
+
+def clean_text(value: object, limit: int) -> str:
+    """Return ``value`` as storable text of at most ``limit`` characters.
+
+    NUL becomes U+FFFD, a lone surrogate its backslash escape, and what is cut
+    is counted in the last words.
+    """
+    text = str(value)
+    if len(text) > limit:
+        note = f"… ({len(text):,} characters)"
+        text = text[: max(0, limit - len(note))] + note[:limit]
+    text = text.replace("\0", "\ufffd")
+    if _SURROGATE.search(text):
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")[:limit]
+    return text
+
+
+def clean_line(value: object, limit: int = LINE_LIMIT) -> str:
+    """Return ``value`` as one line: controls and line breaks become a space.
+
+    Invisible marks that reorder text go as well, so that a title cannot
+    rewrite the page or the log line around it.
+    """
+    head = str(value)[: limit * 4]
+    cut = "" if len(head) == len(str(value)) else "…"
+    line = clean_text(_CONTROL.sub(" ", head).strip() + cut, len(head) + 1)
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def describe_exception(exception: BaseException) -> str:
+    """Return what the exception says, even when its ``__str__`` raises."""
+    try:
+        return clean_text(exception, TRACEBACK_LIMIT)
+    except BaseException as unprintable:  # noqa: BLE001 - that is the point
+        return f"<unprintable: __str__ raised {type(unprintable).__name__}>"
+
+
+def format_traceback(exception: BaseException, limit: int = TRACEBACK_LIMIT) -> str:
+    """Return the exception's traceback, bounded, without ever raising.
+
+    The end is kept when it is too long: it names the error.
+    """
+    try:
+        text = "".join(traceback.format_exception(exception))
+    except BaseException:  # noqa: BLE001 - an exception may refuse to be formatted
+        frames = "".join(traceback.format_tb(exception.__traceback__))
+        kind = type(exception).__qualname__
+        text = f"{frames}{kind}: {describe_exception(exception)}\n"
+    if len(text) > limit:
+        text = f"… ({len(text):,} characters)\n" + text[-limit + 40 :]
+    return clean_text(text, limit)

@@ -1,0 +1,1 @@
+"""The process that runs tasks: a supervisor, its children, their threads."""

@@ -1,0 +1,80 @@
+"""The signals of attempts, sent once the database has acknowledged them."""
+
+import logging
+from typing import Any
+
+from django.dispatch import Signal
+from django.tasks.signals import task_finished
+
+from errands.tasks.outcomes import (
+    Cancelled,
+    Discarded,
+    Failed,
+    Outcome,
+    Retry,
+    Succeeded,
+)
+from errands.tasks.signals import task_discarded, task_retrying
+from errands.worker.connections import clean_connections
+from errands.worker.workplace import Attempted, Workplace
+
+logger = logging.getLogger("errands.worker")
+
+SIGNALS: dict[type[Outcome], tuple[Signal, ...]] = {
+    Succeeded: (task_finished,),
+    Retry: (task_retrying,),
+    Failed: (task_finished,),
+    Discarded: (task_discarded, task_finished),
+    Cancelled: (task_finished,),
+}
+
+
+class Announcer:
+    """Tells receivers what became of tasks, in one thread.
+
+    If the process dies before a task is announced, nobody is told: the row
+    is the truth, the signal a courtesy.
+    """
+
+    def __init__(self, workplace: Workplace) -> None:
+        self._backend = workplace.store.backend
+        self.count = 0
+
+    def announce(self, attempted: Attempted) -> None:
+        """Send the signals of an acknowledged attempt; never raises.
+
+        The exception that ended the attempt is active meanwhile, so that
+        ``sys.exc_info()`` in a receiver has it.
+        """
+        try:
+            self._announce(attempted)
+        except BaseException:
+            task_id = attempted.settlement.claim.uuid
+            logger.exception("Task id=%s: a receiver broke out", task_id)
+        self.count += 1
+
+    def _announce(self, attempted: Attempted) -> None:
+        settlement, result = attempted
+        if result is None:
+            return
+        self._backend.finished_result(result, settlement)
+        outcome = settlement.outcome
+        if isinstance(outcome, Succeeded):
+            self._send(outcome, task_result=result)
+        elif isinstance(outcome, Retry):
+            self._send_raising(outcome, task_result=result, after=outcome.after)
+        elif isinstance(outcome, Failed | Discarded | Cancelled):
+            self._send_raising(outcome, task_result=result)
+        clean_connections()
+
+    def _send_raising(
+        self, outcome: Retry | Failed | Discarded | Cancelled, **told: Any
+    ) -> None:
+        try:
+            raise outcome.error.exception
+        except BaseException:  # noqa: BLE001 - whatever the task raised
+            self._send(outcome, **told)
+
+    def _send(self, outcome: Outcome, **told: Any) -> None:
+        for signal in SIGNALS[type(outcome)]:
+            signal.send_robust(type(self._backend), **told)

@@ -1,0 +1,44 @@
+"""A worker for ``runserver``, so that a checkout needs one command to run.
+
+The process that serves (not the reloader that watches files) starts ``worker
+--lifeline`` as its child. When it ends, by Ctrl-C, reload or crash, the pipe
+ends and the worker stops; the next serving process starts the next worker.
+Nothing is lost in between: the queue is a table.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+
+from errands.conf import settings
+from errands.queue.backend import backends
+from errands.worker.spawning import spawn_python
+
+# The pipe to a worker ends when its Popen is collected.
+_workers: list[subprocess.Popen[bytes]] = []
+
+
+def start_with_runserver() -> None:
+    """Start a worker if this process is about to serve as ``runserver``.
+
+    ``ERRANDS["RUNSERVER_WORKER"] = False`` turns it off.
+    """
+    if not serves(sys.argv, os.environ) or not settings().runserver_worker:
+        return
+    for backend in backends():
+        worker = spawn_python(
+            "-m", "django", "worker", "--lifeline", "--backend", backend.alias
+        )
+        _workers.append(worker)
+        sys.stdout.write(
+            f"errands: started a worker for TASKS[{backend.alias!r}] as process "
+            f"{worker.pid}; ERRANDS['RUNSERVER_WORKER'] = False turns this off.\n"
+        )
+
+
+def serves(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Return whether a command line is a ``runserver`` that will itself serve."""
+    if list(arguments[1:2]) != ["runserver"]:
+        return False
+    return environment.get("RUN_MAIN") == "true" or "--noreload" in arguments

@@ -1,0 +1,49 @@
+"""A child's standard input: orders of its supervisor, and its end.
+
+::
+
+    b"s"    stop, when the running attempts have ended
+    b"!"    stop at once
+    end     the supervisor is gone, however it died: like b"s"
+
+A pipe ends with the process that holds it, on every platform and for every
+cause of death; that is why children need no other way to notice.
+"""
+
+import os
+import threading
+
+from errands.worker.stopping import Stop
+
+STOP, AT_ONCE = b"s", b"!"
+
+
+def take_standard_input() -> int:
+    """Return a private copy of standard input and leave the null device.
+
+    A task's subprocess inherits standard input. It must neither eat the
+    supervisor's orders nor wait for them.
+    """
+    lifeline = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    return lifeline
+
+
+def follow(lifeline: int, stop: Stop) -> threading.Thread:
+    """Obey the lifeline in a thread of its own."""
+    thread = threading.Thread(
+        target=_obey, args=(lifeline, stop), name="errands-lifeline", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def _obey(lifeline: int, stop: Stop) -> None:
+    while order := os.read(lifeline, 1):
+        if order == AT_ONCE:
+            stop.insist()
+        else:
+            stop.request()
+    stop.request()

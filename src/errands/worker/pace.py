@@ -1,0 +1,37 @@
+"""How many claims may wait in a process, given how long attempts take."""
+
+AHEAD_SECONDS = 0.05
+SLOW_SECONDS = 0.01
+MOST_AHEAD = 500
+WEIGHT = 0.05
+
+
+class Pace:
+    """The mean duration of the last 20 or so attempts.
+
+    A task waits in a process only where it is about to start: at most 50 ms of
+    work is claimed ahead and never more than 500 tasks; nothing while the mean
+    attempt is above 10 ms or not known.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._mean: float | None = None
+
+    def note(self, seconds: float) -> None:
+        """Take one attempt into account."""
+        mean = seconds if self._mean is None else self._mean
+        self._mean = mean + (seconds - mean) * WEIGHT
+
+    def forget(self) -> None:
+        """Claim nothing ahead until attempts come back again."""
+        self._mean = None
+
+    @property
+    def ahead(self) -> int:
+        """How many tasks may be claimed besides those that start at once."""
+        if self._mean is None or self._mean > SLOW_SECONDS:
+            return 0
+        if self._mean * MOST_AHEAD <= self._threads * AHEAD_SECONDS:
+            return MOST_AHEAD
+        return int(self._threads * AHEAD_SECONDS / self._mean)

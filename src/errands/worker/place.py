@@ -1,0 +1,108 @@
+"""A place for one child process: started, watched, given orders, replaced.
+
+::
+
+    empty ──start──► running ──exit code 0──► empty: done, or stopped
+      ▲                 │
+      └─── back-off ────┴──anything else────► empty: a loss to be rescued
+"""
+
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from uuid import UUID, uuid4
+
+from errands.worker.options import WorkerOptions
+from errands.worker.slots import Slots
+from errands.worker.spawning import spawn_python
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
+PROVEN_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What a child left behind that did not end by itself."""
+
+    worker_id: UUID
+    started: frozenset[int]
+    cause: str
+
+
+class Place:
+    """Where one child at a time runs."""
+
+    def __init__(self, path: Path, options: WorkerOptions) -> None:
+        self.slots = Slots.create(path, threads=options.threads)
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started_at = 0.0
+        self._pause = 0.0
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a child is here."""
+        return self._process is not None
+
+    def start(self, on_exit: Callable[["Place"], None]) -> None:
+        """Start a child under a fresh id; its end is told by another thread."""
+        self.slots.prepare(uuid4())
+        child = "errands.worker.child"
+        process = spawn_python("-m", child, str(self.slots.path), self._options.dump())
+        self._process, self._started_at = process, time.monotonic()
+
+        def watch() -> None:
+            process.wait()
+            on_exit(self)
+
+        Thread(target=watch, name="errands-watch", daemon=True).start()
+
+    def order(self, order: bytes) -> None:
+        """Tell the child to stop, through its lifeline."""
+        if self._process and self._process.stdin:
+            with suppress(OSError):
+                self._process.stdin.write(order)
+                self._process.stdin.flush()
+
+    def kill(self) -> None:
+        """End the child without asking."""
+        if self._process:
+            self._process.kill()
+
+    def bury(self) -> Loss | None:
+        """Clear the place of a child that has ended; return what was lost."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        if process.stdin:
+            with suppress(OSError):
+                process.stdin.close()
+        if process.returncode == 0:
+            return None
+        cause = cause_of_death(process.returncode)
+        return Loss(self.slots.worker_id, frozenset(self.slots.started), cause)
+
+    def next_pause(self) -> float:
+        """Return the seconds to wait before the next child.
+
+        0.1 s, doubling to 30 s while children die within 10 s.
+        """
+        if time.monotonic() - self._started_at > PROVEN_SECONDS:
+            self._pause = 0.0
+        self._pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE)
+        return self._pause
+
+
+def cause_of_death(code: int) -> str:
+    """Return in words how a process ended."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by signal {-code} ({signal.Signals(-code).name})"
+    except ValueError:
+        return f"killed by signal {-code}"

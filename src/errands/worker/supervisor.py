@@ -1,0 +1,219 @@
+"""The worker command's own process: it starts children and outlives them.
+
+::
+
+    SIGTERM, SIGINT, lifeline ends ──► stop: children finish, or give back
+    the same once more             ──► at once
+    grace + 10 s                   ──► SIGKILL
+    a child dies                   ──► what it held is rescued; a new child
+
+It runs no task and holds none. All that happens to it arrives as an event in
+one queue and is dealt with by the main thread, one after the other; signal
+handlers, timers and the threads that wait for children only put events there.
+
+If it dies, by any cause, the lifelines of its children end and they stop as
+after SIGTERM. If a child dies while the database is away, its rescue is tried
+again until it succeeds; if we die meanwhile, the lease expires and any other
+worker rescues.
+"""
+
+import logging
+import os
+import platform
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from django.db import Error
+
+from errands.exceptions import ErrandsError
+from errands.queue.liveness import rescue_worker
+from errands.queue.store import Store
+from errands.worker.lifeline import AT_ONCE, STOP
+from errands.worker.options import WorkerOptions
+from errands.worker.outage import close_connections
+from errands.worker.place import Loss, Place
+
+logger = logging.getLogger("errands.worker")
+
+TICK_SECONDS = 0.1
+RESCUE_AGAIN_SECONDS = 2.0
+PATIENCE_SECONDS = 10.0
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class WorkerBroken(ErrandsError):
+    """No child could even begin to work."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of the tasks a worker ran."""
+
+    succeeded: int
+    failed: int
+
+
+class Supervisor:
+    """Keeps ``--processes`` children at work until there is none left to do."""
+
+    def __init__(self, options: WorkerOptions, say: Callable[[str], object]) -> None:
+        self._options = options
+        self._say = say
+        self._store = Store(options.backend)
+        self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._places: list[Place] = []
+        self._open: set[Place] = set()
+        self._is_ready = False
+        self._is_stopping = False
+        self._broken_by = ""
+        self._crashed = 0
+
+    def run(self) -> Tally:
+        """Work; raise ``WorkerBroken`` if the first children die at once."""
+        with tempfile.TemporaryDirectory(prefix="errands-") as name, self._signals():
+            self._furnish(Path(name))
+            while self._open:
+                with suppress(Empty):
+                    self._events.get(timeout=TICK_SECONDS)()
+                self._say_once_ready()
+            tally = self._tally()
+            for place in self._places:
+                place.slots.close()
+        if self._broken_by:
+            raise WorkerBroken(
+                f"A worker process ended before it was ready: {self._broken_by}. "
+                "Its error is above."
+            )
+        return tally
+
+    def stop(self) -> None:
+        """Let children finish what runs, within their grace."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        self._open = {place for place in self._open if place.is_running}
+        self._order(STOP)
+        self._later(self._options.grace + PATIENCE_SECONDS, self._kill)
+
+    def _interrupt(self) -> None:
+        if self._is_stopping:
+            self._order(AT_ONCE)
+            self._later(PATIENCE_SECONDS, self._kill)
+        self.stop()
+
+    def _furnish(self, directory: Path) -> None:
+        # With a limit of three, a fourth process would have nothing to do.
+        needed = min(self._options.processes, self._options.limit or sys.maxsize)
+        self._places = [
+            Place(directory / str(index), self._options.for_child(index))
+            for index in range(needed)
+        ]
+        self._open = set(self._places)
+        for place in self._places:
+            self._start(place)
+        if self._options.lifeline:
+            self._follow_lifeline()
+
+    def _start(self, place: Place) -> None:
+        if not self._is_stopping:
+            place.start(lambda place: self._events.put(partial(self._replace, place)))
+
+    def _replace(self, place: Place) -> None:
+        """Deal with the end of a child."""
+        loss = place.bury()
+        if loss is not None:
+            logger.warning("worker id=%s: %s", loss.worker_id, loss.cause)
+            self._rescue(loss)
+            if not (self._is_ready or place.slots.is_ready):
+                self._broken_by = loss.cause
+                self.stop()
+        if loss is None or self._is_stopping:
+            self._open.discard(place)
+        else:
+            self._later(place.next_pause(), partial(self._start, place))
+
+    def _rescue(self, loss: Loss) -> None:
+        """Take back what a dead child held.
+
+        What it had started may have killed it and costs a crash, except when
+        we killed it ourselves because it would not stop.
+        """
+        started = frozenset() if self._is_stopping else loss.started
+        try:
+            rescued = rescue_worker(
+                self._store, loss.worker_id, started=started, cause=loss.cause
+            )
+        except Error:
+            logger.warning("worker id=%s: its rescue has to wait", loss.worker_id)
+            close_connections()
+            if not self._is_stopping:
+                self._later(RESCUE_AGAIN_SECONDS, partial(self._rescue, loss))
+        else:
+            self._crashed += sum(rescue.has_ended for rescue in rescued)
+
+    def _say_once_ready(self) -> None:
+        if self._is_ready or self._broken_by:
+            return
+        if all(place.slots.is_ready for place in self._open):
+            self._is_ready = True
+            self._say(describe(self._options))
+
+    def _tally(self) -> Tally:
+        slots = [place.slots for place in self._places]
+        return Tally(
+            succeeded=sum(each.succeeded for each in slots),
+            failed=sum(each.failed for each in slots) + self._crashed,
+        )
+
+    def _order(self, order: bytes) -> None:
+        for place in self._places:
+            place.order(order)
+
+    def _kill(self) -> None:
+        for place in self._places:
+            place.kill()
+
+    def _later(self, seconds: float, event: Callable[[], None]) -> None:
+        timer = threading.Timer(seconds, self._events.put, [event])
+        timer.daemon = True
+        timer.start()
+
+    def _follow_lifeline(self) -> None:
+        def follow() -> None:
+            while os.read(0, 1024):
+                pass
+            self._events.put(self.stop)
+
+        threading.Thread(target=follow, name="errands-lifeline", daemon=True).start()
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        def tell(*signal_and_frame: object) -> None:
+            del signal_and_frame
+            self._events.put(self._interrupt)
+
+        before = {number: signal.signal(number, tell) for number in SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def describe(options: WorkerOptions) -> str:
+    """Return the line that says the worker is ready, and for what."""
+    name = options.name or f"{platform.node()}:{os.getpid()}"
+    noun = "process" if options.processes == 1 else "processes"
+    threads = "thread" if options.threads == 1 else "threads"
+    return (
+        f"worker {name}: backend {options.backend}, queues {options.queues}, "
+        f"{options.processes} {noun} × {options.threads} {threads}, ready"
+    )

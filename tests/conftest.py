@@ -1,0 +1,88 @@
+"""What every test shares: its database, its marks and the closing words."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+import pytest_django
+from django.db import connection
+from django.test import TransactionTestCase
+
+from errands.sidecar import sidecar
+
+TESTS = Path(__file__).parent
+DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+SERVERS = {"chromium", "postgresql"}
+DISCONNECT_OTHERS = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+)
+LEFT_OUT = set(filter(None, os.environ.get("ERRANDS_TEST_WITHOUT", "").split(",")))
+
+# How long an example takes says something about the machine only.
+hypothesis.settings.register_profile("errands", deadline=None)
+hypothesis.settings.load_profile("errands")
+
+
+def pytest_configure() -> None:
+    """Refuse to leave out what there is not."""
+    if unknown := ", ".join(LEFT_OUT - SERVERS):
+        known = ", ".join(sorted(SERVERS))
+        raise pytest.UsageError(f"ERRANDS_TEST_WITHOUT names {unknown}. Known: {known}.")
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(
+    django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> Iterator[None]:
+    """Tell the processes that tests start which database is the test's."""
+    os.environ["ERRANDS_TEST_DATABASE_NAME"] = str(connection.settings_dict["NAME"])
+
+    yield
+
+    # PostgreSQL drops no database that somebody is connected to: our sidecar,
+    # and the threads in which async tests ran their queries.
+    sidecar().close()
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(DISCONNECT_OTHERS)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Mark tests by what they use, and take out what is to be left out."""
+    for item in items:
+        for mark in ("browser", "integration"):
+            if TESTS / mark in item.path.parents:
+                item.add_marker(mark)
+        if _uses_the_database(item):
+            item.add_marker("database")
+    if "chromium" in LEFT_OUT:
+        left_out = [item for item in items if item.get_closest_marker("browser")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Name the database at the top."""
+    place = connection.settings_dict["HOST"] or connection.settings_dict["NAME"]
+    return f"database: {connection.vendor} at {place}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say loudly what ERRANDS_TEST_WITHOUT kept from being tested."""
+    for missing in sorted(LEFT_OUT):
+        terminalreporter.section(f"NOT TESTED: {missing}", sep="!", red=True, bold=True)
+
+
+def _uses_the_database(item: pytest.Item) -> bool:
+    cls = getattr(item, "cls", None)
+    return (
+        item.get_closest_marker("django_db") is not None
+        or not DATABASE_FIXTURES.isdisjoint(getattr(item, "fixturenames", ()))
+        or (cls is not None and issubclass(cls, TransactionTestCase))
+    )

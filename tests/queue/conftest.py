@@ -1,0 +1,66 @@
+"""A queue with a worker that is driven by hand."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from errands.queue import liveness
+from errands.queue.claims import Claim, Selection, Settlement
+from errands.queue.store import Store
+from errands.tasks.outcomes import AttemptError, Failed, Outcome, Succeeded
+
+LEASE = timedelta(seconds=30)
+
+
+class Hand:
+    """One worker, moved step by step."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.identity = liveness.WorkerIdentity.of_this_process(uuid4())
+        liveness.register(store.alias, self.identity, LEASE)
+
+    def claim(self, queues: str = "*", limit: int = 10, **priorities: int) -> list[Claim]:
+        """Claim what is ready."""
+        selection = Selection.parse(queues, **priorities)
+        return self.store.claim(self.identity.id, selection, limit)
+
+    def settle(self, claims: list[Claim], outcome: Outcome) -> set[int]:
+        """Settle claims with one outcome."""
+        now = timezone.now()
+        return self.store.settle(
+            [Settlement(claim, outcome, now, now, self.identity.name) for claim in claims]
+        )
+
+    def succeed(self, claims: list[Claim], value: object = None) -> set[int]:
+        """Settle claims as succeeded."""
+        return self.settle(claims, Succeeded(value))
+
+    def fail(self, claims: list[Claim]) -> set[int]:
+        """Settle claims as failed."""
+        return self.settle(claims, Failed(AttemptError.of(ValueError("no luck"))))
+
+    def expire(self) -> None:
+        """Let the lease run out."""
+        liveness.heartbeat(self.store.alias, self.identity.id, timedelta(seconds=-60))
+
+
+@pytest.fixture
+def store() -> Store:
+    """Return the store of the default backend."""
+    return Store("default")
+
+
+@pytest.fixture
+def new_worker(store: Store) -> Callable[[], Hand]:
+    """Return a function that boots another worker."""
+    return lambda: Hand(store)
+
+
+@pytest.fixture
+def worker(new_worker: Callable[[], Hand]) -> Hand:
+    """Return a worker."""
+    return new_worker()

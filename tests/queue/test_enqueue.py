@@ -1,0 +1,114 @@
+"""A task exists if, and only if, the caller's transaction commits."""
+
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.tasks import TaskResultStatus
+from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
+from django.tasks.signals import task_enqueued
+from django.utils import timezone
+
+from errands.queue.backend import UnfindableTask
+from errands.queue.models import TaskRow
+from errands.queue.states import TaskState
+from tests.queue.unfindable import hidden
+from tests.testapp import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_enqueueing_in_a_rolled_back_transaction_leaves_nothing():
+    with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
+        result = tasks.add.enqueue(1)
+        tasks.add.enqueue_many([((1,), {}), ((2,), {})])
+        raise RuntimeError
+
+    assert TaskRow.objects.count() == 0
+    with pytest.raises(TaskResultDoesNotExist):
+        tasks.add.get_result(result.id)
+
+
+def test_enqueueing_on_commit_waits_for_the_commit():
+    with transaction.atomic():
+        tasks.add.enqueue_on_commit(1)
+        inside = TaskRow.objects.count()
+
+    assert (inside, TaskRow.objects.count()) == (0, 1)
+
+
+def test_enqueueing_on_commit_in_a_rolled_back_transaction_leaves_nothing():
+    with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
+        tasks.add.enqueue_on_commit(1)
+        raise RuntimeError
+
+    assert TaskRow.objects.count() == 0
+
+
+def test_a_wrong_call_on_commit_raises_at_once():
+    with pytest.raises(TypeError), transaction.atomic():
+        tasks.add.enqueue_on_commit("a", wrong=1)
+
+
+def test_many_calls_keep_their_order_and_are_all_readable():
+    results = tasks.add.enqueue_many([((number,), {}) for number in range(200)])
+
+    stored = TaskRow.objects.order_by("id").values_list("uuid", flat=True)
+    assert [str(uuid) for uuid in stored] == [result.id for result in results]
+    assert tasks.add.get_result(results[-1].id).args == [199]
+    assert tasks.add.enqueue_many([]) == []
+
+
+def test_a_task_for_later_is_scheduled_and_one_overdue_is_ready():
+    tasks.add.using(run_after=timedelta(hours=1)).enqueue(1)
+    tasks.add.using(run_after=timezone.now() - timedelta(hours=1)).enqueue(2)
+
+    states = TaskRow.objects.order_by("id").values_list("state", flat=True)
+    assert list(states) == [TaskState.SCHEDULED, TaskState.READY]
+
+
+def test_the_result_can_be_read_back_as_it_was_returned():
+    enqueued = tasks.echo.using(priority=5, queue_name="mail").enqueue([1, "\0\ud800"])
+
+    read = tasks.echo.get_result(enqueued.id)
+
+    assert read == enqueued
+    assert read.status == TaskResultStatus.READY
+    assert (read.task.priority, read.task.queue_name) == (5, "mail")
+
+
+@pytest.mark.parametrize("missing", ["", "7", "not-a-uuid", "0" * 32, None])
+def test_an_id_that_means_nothing_does_not_exist(missing):
+    with pytest.raises(TaskResultDoesNotExist):
+        tasks.add.get_result(missing)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 101])
+def test_a_queue_name_that_cannot_be_stored_is_refused(name):
+    with pytest.raises(InvalidTask, match="Queue name"):
+        tasks.add.using(queue_name=name)
+
+
+def test_a_receiver_that_raises_changes_nothing(caplog):
+    def broken(**kwargs: object) -> None:
+        raise RuntimeError("receiver")
+
+    task_enqueued.connect(broken)
+    try:
+        result = tasks.add.enqueue(1)
+    finally:
+        task_enqueued.disconnect(broken)
+
+    assert tasks.add.get_result(result.id).status == TaskResultStatus.READY
+    assert "receiver" in caplog.text
+
+
+def test_a_task_that_workers_would_not_import_warns_and_says_what_to_do():
+    with pytest.warns(UnfindableTask, match=r"add 'tests.queue.unfindable' to ERRANDS"):
+        hidden.enqueue()
+
+
+async def test_enqueueing_and_reading_work_from_async_code():
+    enqueued = await tasks.think.aenqueue(3)
+
+    assert (await tasks.think.aget_result(enqueued.id)).args == [3]

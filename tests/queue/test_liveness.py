@@ -1,0 +1,183 @@
+"""A worker that is gone gives its tasks back, once."""
+
+import os
+import subprocess
+import sys
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import transaction
+from django.tasks import TaskResultStatus
+from django.tasks.signals import task_finished
+
+from errands import task_rescued
+from errands.conf import settings
+from errands.queue import liveness
+from errands.queue.claims import Selection
+from errands.queue.models import ResultRow, TaskRow
+from errands.queue.states import ResultStatus, TaskState
+from tests.testapp import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+LEASE = timedelta(seconds=30)
+
+
+@pytest.fixture
+def finished():
+    """Collect the ids that task_finished names."""
+    ids = []
+
+    def note(task_result, **kwargs):
+        ids.append(task_result.id)
+
+    task_finished.connect(note)
+    yield ids
+    task_finished.disconnect(note)
+
+
+def test_a_living_worker_keeps_its_tasks(worker, store):
+    tasks.nothing.enqueue()
+    claims = worker.claim()
+
+    assert liveness.rescue_lost(store) == []
+    assert worker.succeed(claims)
+
+
+def test_the_tasks_of_an_expired_worker_are_rescued_at_the_price_of_a_crash(
+    worker, new_worker, store
+):
+    result = tasks.nothing.enqueue()
+    stale = worker.claim()
+    worker.expire()
+
+    rescued = liveness.rescue_lost(store)
+
+    assert [rescue.claim.id for rescue in rescued] == [stale[0].id]
+    (claim,) = new_worker().claim()
+    assert (claim.attempt, claim.crashes, claim.token) == (1, 1, 2)
+    assert worker.succeed(stale) == set()
+    assert "lost" in tasks.nothing.get_result(result.id).errors[0].traceback
+
+
+def test_an_expired_worker_cannot_revive_itself(worker, store):
+    worker.expire()
+
+    assert not liveness.heartbeat(store.alias, worker.identity.id, LEASE)
+
+
+def test_a_heartbeat_extends_the_lease(worker, store):
+    assert liveness.heartbeat(store.alias, worker.identity.id, LEASE)
+
+
+def test_tasks_of_a_worker_without_a_row_are_rescued(worker, store):
+    tasks.nothing.enqueue()
+    worker.claim()
+    liveness.retire(store.alias, worker.identity.id)
+
+    assert len(liveness.rescue_lost(store)) == 1
+
+
+def test_a_process_of_this_host_that_has_ended_is_rescued_at_once(store):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    identity = liveness.WorkerIdentity(
+        uuid4(),
+        "gone",
+        liveness.WorkerIdentity.of_this_process(uuid4()).host,
+        child.pid,
+        liveness.process_boot(child.pid),
+    )
+    liveness.register(store.alias, identity, LEASE)
+    tasks.nothing.enqueue()
+    store.claim(identity.id, Selection(), 1)
+
+    while_alive = liveness.rescue_lost(store)
+    child.communicate(b"\n")
+    after = liveness.rescue_lost(store)
+
+    assert while_alive == []
+    assert len(after) == 1
+
+
+def test_a_process_of_another_host_is_left_alone_until_it_expires(store):
+    identity = liveness.WorkerIdentity(uuid4(), "far", "elsewhere", 1, "b pid:[1] 5")
+    liveness.register(store.alias, identity, LEASE)
+    tasks.nothing.enqueue()
+    store.claim(identity.id, Selection(), 1)
+
+    assert liveness.rescue_lost(store) == []
+
+
+def test_only_what_a_dead_child_had_started_costs_a_crash(worker, new_worker, store):
+    tasks.nothing.enqueue_many([((), {})] * 3)
+    claims = worker.claim()
+
+    liveness.rescue_worker(
+        store, worker.identity.id, started={claims[1].id}, cause="killed by signal 9"
+    )
+
+    again = {claim.id: claim for claim in new_worker().claim()}
+    assert [again[claim.id].crashes for claim in claims] == [0, 1, 0]
+    assert all(claim.attempt == 1 for claim in again.values())
+
+
+def test_a_poison_pill_ends_as_crashed_and_is_announced_once(new_worker, store, finished):
+    result = tasks.nothing.enqueue()
+    rescues = []
+    task_rescued.connect(lambda **sent: rescues.append(sent), weak=False)
+
+    for _ in range(settings().crashes):
+        worker = new_worker()
+        (claim,) = worker.claim()
+        liveness.rescue_worker(
+            store, worker.identity.id, started={claim.id}, cause="killed by signal 11"
+        )
+
+    read = tasks.nothing.get_result(result.id)
+    assert read.status == TaskResultStatus.FAILED
+    assert "killed by signal 11" in read.errors[-1].traceback
+    assert ResultRow.objects.get().status == ResultStatus.CRASHED
+    assert finished == [result.id]
+    assert len(rescues) == settings().crashes
+
+
+def test_a_rescue_leaves_alone_what_was_settled_meanwhile(worker, store, monkeypatch):
+    tasks.echo.enqueue(1)
+    claims = worker.claim()
+    worker.expire()
+    read = store.held_by
+
+    def settle_after_reading(holder: str, limit: int = 1000):
+        held = read(holder, limit)
+        worker.succeed(claims, "done")
+        return held
+
+    monkeypatch.setattr(store, "held_by", settle_after_reading)
+
+    assert liveness.rescue_lost(store) == []
+    assert ResultRow.objects.get().status == ResultStatus.SUCCEEDED
+    assert TaskRow.objects.count() == 0
+
+
+def test_the_same_rescue_twice_counts_one_crash(worker, store):
+    tasks.nothing.enqueue()
+    worker.claim()
+    worker.expire()
+
+    liveness.rescue_lost(store)
+    liveness.rescue_lost(store)
+
+    row = TaskRow.objects.get()
+    assert (row.crashes, row.state) == (1, TaskState.READY)
+
+
+def test_a_heartbeat_waits_for_no_transaction_of_a_task(worker, store):
+    with transaction.atomic():
+        tasks.nothing.enqueue()
+
+        assert liveness.heartbeat(store.alias, worker.identity.id, LEASE)
+
+
+def test_a_process_is_told_from_a_later_one_of_the_same_pid():
+    assert liveness.process_boot(os.getpid()) == liveness.process_boot(os.getpid())
+    assert liveness.process_boot(os.getpid()) != liveness.process_boot(os.getppid())

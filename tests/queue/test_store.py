@@ -1,0 +1,305 @@
+"""Claiming, settling, releasing: who holds the token decides."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+import pytest
+from django.db import connection, connections
+from django.tasks import TaskResultStatus
+from django.utils import timezone
+
+from errands.conf import settings
+from errands.exceptions import TaskCancelled
+from errands.queue.claims import Selection, Settlement
+from errands.queue.models import ResultRow, TaskRow
+from errands.queue.states import ResultStatus, TaskState
+from errands.tasks.outcomes import (
+    AttemptError,
+    Interrupted,
+    Retry,
+    Snoozed,
+    Succeeded,
+)
+from tests.testapp import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+ERROR = AttemptError.of(ValueError("no luck"))
+
+
+def test_claims_by_priority_and_first_come_first_served(worker):
+    for number, priority in enumerate([0, 10, 0, -5, 10]):
+        tasks.add.using(priority=priority).enqueue(number)
+
+    claims = worker.claim()
+
+    assert [json.loads(claim.payload)["args"] for claim in claims] == [
+        [1],
+        [4],
+        [0],
+        [2],
+        [3],
+    ]
+
+
+def test_empties_queues_in_the_order_named(worker):
+    for name in ("slow", "mail", "default"):
+        tasks.nothing.using(queue_name=name).enqueue()
+
+    first = worker.claim("mail,slow")
+    rest = worker.claim("mail,*")
+
+    assert [claim.queue for claim in first] == ["mail", "slow"]
+    assert [claim.queue for claim in rest] == ["default"]
+
+
+def test_takes_only_priorities_in_its_range(worker):
+    for priority in (-10, 0, 10):
+        tasks.nothing.using(priority=priority).enqueue()
+
+    claims = worker.claim(min_priority=0, max_priority=5)
+
+    assert [claim.priority for claim in claims] == [0]
+
+
+def test_a_claim_raises_token_and_attempt(worker):
+    tasks.nothing.enqueue()
+
+    (first,) = worker.claim()
+    worker.store.release([first])
+    (second,) = worker.claim()
+
+    assert (first.token, second.token) == (1, 2)
+    assert (first.attempt, second.attempt) == (1, 1)
+
+
+def test_never_claims_more_than_asked_nor_twice(new_worker):
+    tasks.nothing.enqueue_many([((), {})] * 40)
+
+    def claim(_: int) -> list[int]:
+        try:
+            return [claim.id for claim in new_worker().claim(limit=5)]
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(claim, range(8)))
+
+    assert all(len(ids) <= 5 for ids in taken)
+    ids = [row_id for ids in taken for row_id in ids]
+    assert len(ids) == len(set(ids))
+    assert TaskRow.objects.filter(state=TaskState.RUNNING).count() == len(ids)
+
+
+def test_settling_moves_the_row_to_the_results(worker):
+    result = tasks.echo.enqueue("in")
+
+    settled = worker.succeed(worker.claim(), {"out": "\0\ud800"})
+
+    assert len(settled) == 1
+    assert TaskRow.objects.count() == 0
+    read = tasks.echo.get_result(result.id)
+    assert read.status == TaskResultStatus.SUCCESSFUL
+    assert read.return_value == {"out": "\0\ud800"}
+    assert read.worker_ids == [worker.identity.name]
+    assert read.enqueued_at <= read.started_at <= read.finished_at
+
+
+def test_a_zombie_changes_nothing(worker, new_worker, store):
+    result = tasks.echo.enqueue(1)
+    stale = worker.claim()
+    store.release(stale)
+    second = new_worker()
+    held = second.claim()
+
+    assert worker.succeed(stale, "zombie") == set()
+    assert worker.fail(stale) == set()
+    assert store.release(stale) == 0
+    assert second.succeed(held, "second") == {held[0].id}
+    assert worker.fail(stale) == set()
+
+    assert tasks.echo.get_result(result.id).return_value == "second"
+    assert ResultRow.objects.count() == 1
+
+
+def test_settling_again_after_a_lost_answer_is_acknowledged(worker):
+    tasks.nothing.enqueue()
+    claims = worker.claim()
+
+    first = worker.succeed(claims)
+    again = worker.succeed(claims)
+
+    assert first == again == {claims[0].id}
+    assert ResultRow.objects.count() == 1
+
+
+def test_a_retry_keeps_the_error_and_waits(worker, store):
+    result = tasks.fail.enqueue()
+    worker.settle(worker.claim(), Retry(timedelta(minutes=5), ERROR))
+
+    waiting = tasks.fail.get_result(result.id)
+
+    assert waiting.status == TaskResultStatus.READY
+    assert waiting.attempts == 1
+    assert waiting.errors[0].exception_class is ValueError
+    assert worker.claim() == []
+    assert timedelta(minutes=4) < store.next_due() <= timedelta(minutes=5)
+
+
+def test_a_failed_task_keeps_every_attempts_error(worker, store):
+    result = tasks.fail.enqueue()
+    for _ in range(2):
+        worker.settle(worker.claim(), Retry(timedelta(), ERROR))
+        store.stage()
+    worker.fail(worker.claim())
+
+    read = tasks.fail.get_result(result.id)
+
+    assert read.status == TaskResultStatus.FAILED
+    assert len(read.errors) == read.attempts == 3
+
+
+def test_staging_moves_only_what_is_due(worker, store):
+    tasks.add.using(run_after=timedelta(hours=1)).enqueue(1)
+    tasks.add.using(run_after=timedelta(hours=2)).enqueue(2)
+    TaskRow.objects.filter(id=TaskRow.objects.earliest("run_at").id).update(
+        run_at=timezone.now()
+    )
+
+    assert store.stage() == 1
+    assert len(worker.claim()) == 1
+
+
+def test_releasing_and_snoozing_cost_no_attempt(worker, store):
+    tasks.nothing.enqueue()
+    for _ in range(3):
+        store.release(worker.claim())
+    worker.settle(worker.claim(), Interrupted())
+    worker.settle(worker.claim(), Snoozed(timedelta()))
+    store.stage()
+
+    (claim,) = worker.claim()
+
+    assert (claim.attempt, claim.crashes, claim.releases) == (1, 0, 1)
+    assert claim.errors == []
+
+
+def test_interruptions_past_the_cap_count_as_crashes(worker):
+    result = tasks.nothing.enqueue()
+    TaskRow.objects.update(releases=settings().releases)
+
+    for _ in range(settings().crashes):
+        worker.settle(worker.claim(), Interrupted())
+
+    assert tasks.nothing.get_result(result.id).status == TaskResultStatus.FAILED
+    assert ResultRow.objects.get().status == ResultStatus.CRASHED
+
+
+def test_one_record_that_cannot_be_written_spoils_no_other(worker, caplog):
+    tasks.nothing.enqueue_many([((), {})] * 5)
+    claims = worker.claim()
+    now = timezone.now()
+    bad = Settlement(claims[2], Succeeded(None), now, now, "x\0y")
+    good = [
+        Settlement(claim, Succeeded(None), now, now, "w")
+        for claim in claims
+        if claim.id != claims[2].id
+    ]
+
+    settled = worker.store.settle([*good[:2], bad, *good[2:]])
+
+    assert {claim.id for claim in claims if claim.id != claims[2].id} <= settled
+
+
+def test_a_result_too_large_to_store_fails_with_the_remedy(worker):
+    result = tasks.echo.enqueue(1)
+
+    worker.succeed(worker.claim(), "x" * 20_000_000)
+
+    read = tasks.echo.get_result(result.id)
+    assert read.status == TaskResultStatus.FAILED
+    assert "Write a file and return its name" in read.errors[0].traceback
+
+
+def test_a_waiting_task_is_cancelled_at_once(worker, store):
+    ready, later = (
+        tasks.nothing.enqueue(),
+        tasks.nothing.using(run_after=timedelta(days=1)).enqueue(),
+    )
+
+    assert store.backend.cancel(ready.id)
+    assert store.backend.cancel(later.id)
+
+    read = tasks.nothing.get_result(ready.id)
+    assert read.status == TaskResultStatus.FAILED
+    assert read.errors[0].exception_class is TaskCancelled
+    assert worker.claim() == []
+
+
+def test_a_running_or_finished_task_is_not_cancelled(worker, store):
+    result = tasks.nothing.enqueue()
+    claims = worker.claim()
+
+    while_running = store.backend.cancel(result.id)
+    worker.succeed(claims)
+
+    assert not while_running
+    assert not store.backend.cancel(result.id)
+    assert tasks.nothing.get_result(result.id).status == TaskResultStatus.SUCCESSFUL
+
+
+def test_is_drained_when_nothing_of_the_selection_is_left(worker, store):
+    tasks.nothing.using(queue_name="mail").enqueue()
+    tasks.nothing.using(run_after=timedelta(hours=1)).enqueue()
+    mail, other = Selection.parse("mail"), Selection.parse("other")
+
+    assert not store.is_drained(mail)
+    assert store.is_drained(other)
+    claims = worker.claim("mail")
+    assert not store.is_drained(Selection())
+    worker.succeed(claims)
+    assert store.is_drained(Selection())
+
+
+def test_prunes_only_what_is_older_than_it_is_kept(worker, store):
+    tasks.nothing.enqueue_many([((), {})] * 4)
+    claims = worker.claim()
+    worker.succeed(claims[:2])
+    worker.fail(claims[2:])
+    ids = list(ResultRow.objects.order_by("id").values_list("id", flat=True))
+    ResultRow.objects.filter(id__in=[ids[0], ids[2]]).update(
+        finished_at=timezone.now() - timedelta(days=8)
+    )
+
+    assert store.prune() == 1
+    assert set(ResultRow.objects.values_list("id", flat=True)) == set(ids[1:])
+
+
+@pytest.mark.parametrize("payload", ["", "null", "[]", '{"args": 1}', "{"])
+def test_a_row_that_cannot_be_read_can_still_be_failed(worker, payload):
+    tasks.nothing.enqueue()
+    TaskRow.objects.update(payload=payload, errors="nonsense", worker_ids="{}")
+
+    (claim,) = worker.claim()
+
+    assert worker.fail([claim]) == {claim.id}
+
+
+def test_a_claim_reads_nothing_but_its_index():
+    tasks.nothing.using(run_after=timedelta(days=1)).enqueue_many([((), {})] * 500)
+    tasks.nothing.enqueue_many([((), {})] * 500)
+    explain = "EXPLAIN " if connection.vendor == "postgresql" else "EXPLAIN QUERY PLAN "
+
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("ANALYZE errands_task")
+        cursor.execute(
+            f"{explain} SELECT id FROM errands_task WHERE state = 1 "
+            "AND queue = 'default' AND rank BETWEEN -100 AND 100 "
+            "ORDER BY rank, id LIMIT 5"
+        )
+        plan = " ".join(str(row) for row in cursor.fetchall())
+
+    assert "errands_task_ready" in plan
+    assert "Sort" not in plan
+    assert "TEMP B-TREE" not in plan

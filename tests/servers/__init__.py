@@ -1,0 +1,1 @@
+"""What the tests need besides Python: found on the machine, or started."""

@@ -1,0 +1,109 @@
+"""The site under test.
+
+ERRANDS_TEST_DATABASE chooses its database: ``sqlite`` (a real file, set up
+as the documentation demands) or ``postgresql``. A process that a test starts
+inherits ERRANDS_TEST_DIRECTORY and ERRANDS_TEST_DATABASE_NAME, and so works
+in the same files and the same test database.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from tests.servers import postgresql
+
+
+def _directory_of_this_run() -> Path:
+    if "ERRANDS_TEST_DIRECTORY" not in os.environ:
+        made = tempfile.mkdtemp(prefix="errands-tests-")
+        atexit.register(shutil.rmtree, made, ignore_errors=True)
+        os.environ["ERRANDS_TEST_DIRECTORY"] = made
+    return Path(os.environ["ERRANDS_TEST_DIRECTORY"])
+
+
+def _sqlite() -> dict[str, object]:
+    name = os.environ.get("ERRANDS_TEST_DATABASE_NAME", DIRECTORY / "db.sqlite3")
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": name,
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+            "timeout": 20,
+        },
+        "TEST": {"NAME": name},
+    }
+
+
+def _postgresql() -> dict[str, object]:
+    test_name = f"test_errands_{os.getpid()}"
+    name = os.environ.get("ERRANDS_TEST_DATABASE_NAME", "postgres")
+    return postgresql.database(name) | {"TEST": {"NAME": test_name}}
+
+
+DIRECTORY = _directory_of_this_run()
+DATABASE = os.environ.get("ERRANDS_TEST_DATABASE", "sqlite")
+DATABASES = {"default": {"sqlite": _sqlite, "postgresql": _postgresql}[DATABASE]()}
+
+SECRET_KEY = "tests"
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "tests.urls"
+INSTALLED_APPS = [
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "errands",
+    "tests.testapp",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+TASKS = {
+    "default": {"BACKEND": "errands.queue.DatabaseBackend", "QUEUES": []},
+    "immediate": {
+        "BACKEND": "django.tasks.backends.immediate.ImmediateBackend",
+        "QUEUES": [],
+    },
+    "dummy": {"BACKEND": "django.tasks.backends.dummy.DummyBackend", "QUEUES": []},
+}
+
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
+    },
+}
+MEDIA_ROOT = DIRECTORY / "media"
+STATIC_URL = "static/"
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+TIME_ZONE = "Europe/Vienna"
+USE_TZ = True
+
+# Fast, and only good for tests.
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

@@ -1,0 +1,160 @@
+"""Whatever a function does, an attempt ends in an outcome."""
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.tasks import TaskResult, TaskResultStatus
+from django.utils import translation
+
+from errands import TaskCancelled, TaskInterrupted, current_context
+from errands.tasks.attempt import judge, perform
+from errands.tasks.outcomes import (
+    Cancelled,
+    Discarded,
+    Failed,
+    Interrupted,
+    Retry,
+    Succeeded,
+)
+from tests.testapp import tasks
+
+
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def result_of(task: Any, *args: Any, attempts: int = 1) -> TaskResult:
+    wire_args, wire_kwargs = task.encode_call(args, {})
+    return TaskResult(
+        task=task,
+        id=str(uuid4()),
+        status=TaskResultStatus.RUNNING,
+        enqueued_at=None,
+        started_at=None,
+        finished_at=None,
+        last_attempted_at=None,
+        args=wire_args,
+        kwargs=wire_kwargs,
+        backend="default",
+        errors=[],
+        worker_ids=["worker"] * attempts,
+    )
+
+
+def test_a_return_value_is_encoded():
+    outcome = perform(tasks.add, result_of(tasks.add, 2))
+
+    assert outcome == Succeeded(3)
+
+
+def test_a_first_exception_is_retried_after_the_back_off():
+    outcome = perform(tasks.fail, result_of(tasks.fail))
+
+    assert isinstance(outcome, Retry)
+    assert outcome.error.exception_class_path == "builtins.ValueError"
+    assert "no luck" in outcome.error.traceback
+
+
+def test_the_last_attempt_fails():
+    outcome = perform(tasks.fail, result_of(tasks.fail, attempts=3))
+
+    assert isinstance(outcome, Failed)
+
+
+def test_a_call_may_ask_for_more_attempts_than_the_task():
+    outcome = perform(tasks.fail, result_of(tasks.fail, attempts=3), max_attempts=4)
+
+    assert isinstance(outcome, Retry)
+
+
+def test_a_declared_exception_is_discarded():
+    outcome = perform(tasks.discard, result_of(tasks.discard))
+
+    assert isinstance(outcome, Discarded)
+
+
+@pytest.mark.parametrize("task", [tasks.leave, tasks.interrupt_from_keyboard])
+def test_what_would_end_the_process_fails_the_task_at_once(task):
+    outcome = perform(task, result_of(task))
+
+    assert isinstance(outcome, Failed)
+
+
+def test_interruption_and_cancellation_are_no_failures():
+    result = result_of(tasks.nothing)
+
+    assert judge(TaskInterrupted(), tasks.nothing, result) == Interrupted()
+    assert isinstance(judge(TaskCancelled(), tasks.nothing, result), Cancelled)
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [Unprintable(), ValueError("\0\ud800"), ValueError("x" * 20_000_000)],
+    ids=["unprintable", "nul-and-surrogate", "20-megabytes"],
+)
+def test_a_hostile_exception_becomes_a_bounded_storable_text(exception):
+    outcome = judge(exception, tasks.nothing, result_of(tasks.nothing, attempts=3))
+
+    assert isinstance(outcome, Failed)
+    assert len(outcome.error.traceback) <= 32_768
+    outcome.error.traceback.encode("utf-8")
+    assert "\0" not in outcome.error.traceback
+
+
+def test_exceptions_that_refer_to_each_other_in_a_circle_are_described():
+    first, second = ValueError("first"), ValueError("second")
+    first.__cause__, second.__cause__ = second, first
+
+    outcome = judge(first, tasks.nothing, result_of(tasks.nothing, attempts=3))
+
+    assert isinstance(outcome, Failed)
+    assert "first" in outcome.error.traceback
+
+
+def test_a_broken_back_off_costs_no_attempt():
+    def broken(exception: Exception, task_result: TaskResult) -> float:
+        raise RuntimeError("no idea")
+
+    task = tasks.echo.using()
+    object.__setattr__(task, "options", type(task.options)(backoff=broken))
+
+    outcome = judge(ValueError(), task, result_of(task, 1))
+
+    assert isinstance(outcome, Retry)
+    assert outcome.after.total_seconds() == 60
+
+
+def test_the_callers_language_and_time_zone_are_active():
+    carried = {"language": "de", "time_zone": "Asia/Tokyo", "unheard-of": "x"}
+
+    outcome = perform(
+        tasks.language_and_zone, result_of(tasks.language_and_zone), carried=carried
+    )
+
+    assert outcome == Succeeded(["de", "Asia/Tokyo"])
+    assert translation.get_language() != "de"
+
+
+def test_the_context_has_attempt_id_and_token():
+    result = result_of(tasks.attempt_of, 10, attempts=2)
+
+    outcome = perform(tasks.attempt_of, result, token=41)
+
+    assert outcome == Succeeded([12, result.id, 41])
+    assert current_context() is None
+
+
+def test_a_value_that_cannot_be_carried_back_is_the_tasks_failure():
+    outcome = perform(tasks.plain, result_of_plain({1, 2}), max_attempts=1)
+
+    assert isinstance(outcome, Failed)
+    assert outcome.error.exception_class_path == "builtins.TypeError"
+
+
+def result_of_plain(value: Any) -> TaskResult:
+    result = result_of(tasks.nothing)
+    object.__setattr__(result, "args", [value])
+    object.__setattr__(result, "task", tasks.plain)
+    return result

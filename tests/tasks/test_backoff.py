@@ -1,0 +1,41 @@
+"""Waiting times are numbers that can be proven."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errands import exponential
+
+
+def attempts(number: int) -> Any:
+    return SimpleNamespace(attempts=number)
+
+
+def test_waits_five_seconds_and_then_twice_as_long_each_time():
+    exact = exponential(jitter=0)
+
+    waits = [exact(ValueError(), attempts(number)) for number in range(1, 10)]
+
+    assert waits == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+
+
+@given(number=st.integers(0, 10_000), jitter=st.floats(0, 1))
+def test_jitter_only_ever_shortens_and_never_passes_the_cap(number, jitter):
+    longest = exponential(jitter=0)(ValueError(), attempts(number))
+
+    wait = exponential(jitter=jitter)(ValueError(), attempts(number))
+
+    assert longest is not None
+    assert wait is not None
+    assert longest * (1 - jitter) * 0.999 <= wait <= longest <= 600
+
+
+@pytest.mark.parametrize(
+    "settings", [{"first": -1}, {"first": 700}, {"jitter": 2}, {"jitter": -0.1}]
+)
+def test_settings_that_mean_nothing_are_refused(settings):
+    with pytest.raises(ValueError, match=r"required|share"):
+        exponential(**settings)

@@ -1,0 +1,48 @@
+"""A path from a row is looked up, never imported."""
+
+import sys
+
+from django.test import override_settings
+
+from errands.tasks.registry import is_found_by_workers, registry
+from tests.testapp import tasks
+
+
+def test_finds_our_tasks_and_djangos_by_path():
+    assert registry.find("tests.testapp.tasks.add") is tasks.add
+    assert registry.find("tests.testapp.tasks.plain") is tasks.plain
+
+
+def test_never_imports_a_path():
+    sys.modules.pop("this", None)
+
+    assert registry.find("this.c") is None
+    assert registry.find("os.system") is None
+    assert registry.find("") is None
+    assert registry.find("tests.testapp.tasks.never_registered") is None
+    assert "this" not in sys.modules
+
+
+def test_loading_imports_the_tasks_of_every_app():
+    registry.load()
+
+    assert "tests.testapp.tasks" in sys.modules
+
+
+def test_knows_which_modules_a_worker_imports():
+    is_found_by_workers.cache_clear()
+
+    assert is_found_by_workers("tests.testapp.tasks")
+    assert is_found_by_workers("tests.testapp.jobs.deep.below")
+    assert not is_found_by_workers("tests.tasks.test_registry")
+    assert not is_found_by_workers("__main__")
+
+
+@override_settings(ERRANDS={"IMPORTS": ["tests.elsewhere"]})
+def test_modules_named_in_imports_are_found():
+    is_found_by_workers.cache_clear()
+
+    try:
+        assert is_found_by_workers("tests.elsewhere")
+    finally:
+        is_found_by_workers.cache_clear()

@@ -1,0 +1,152 @@
+"""The call is checked and encoded where it is made."""
+
+import math
+import pickle  # noqa: TID251 - a task may travel to a subprocess
+from datetime import timedelta
+
+import pytest
+from django.tasks import TaskResultStatus, task_backends
+from django.tasks.exceptions import InvalidTask
+from django.test import override_settings
+from django.utils import timezone
+
+from errands import ArgumentError, SignatureMismatch, Task, exponential, task
+from tests.testapp import tasks
+from tests.testapp.models import Account
+
+
+def test_a_misspelt_argument_raises_at_the_call_and_names_the_right_one():
+    with pytest.raises(SignatureMismatch) as mismatch:
+        tasks.describe.enqueue(account=1, greting="hello")
+
+    assert str(mismatch.value) == (
+        "describe(account, *, greeting=''): got an unexpected keyword argument "
+        "'greting'. Did you mean 'greeting'?"
+    )
+
+
+def test_a_missing_argument_raises_at_the_call():
+    with pytest.raises(TypeError, match="missing a required argument: 'left'"):
+        tasks.add.enqueue()
+
+
+def test_the_context_is_not_part_of_the_callers_signature():
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        tasks.attempt_of.enqueue(1, 2)
+
+
+def test_nan_raises_at_the_call_and_names_the_argument():
+    with pytest.raises(ArgumentError, match=r"'value'.*nan"):
+        tasks.echo.enqueue(math.nan)
+
+
+def test_an_unsaved_instance_raises_at_the_call_and_says_what_to_do():
+    with pytest.raises(ArgumentError, match=r"[Ss]ave"):
+        tasks.describe.enqueue(Account(name="new"))
+
+
+def test_the_message_of_a_wrong_value_names_its_parameter():
+    with pytest.raises(ArgumentError, match="'account'"):
+        tasks.describe.enqueue(object())
+
+
+def test_an_unknown_option_raises_where_the_task_is_defined():
+    with pytest.raises(TypeError) as error:
+        task(max_attemps=3)(tasks.never_registered)
+
+    assert str(error.value) == (
+        "Unknown task option 'max_attemps'. Did you mean 'max_attempts'?"
+    )
+
+
+def test_run_after_cannot_be_given_to_the_decorator():
+    with pytest.raises(TypeError, match="run_after cannot be defined statically"):
+        task(run_after=timezone.now())(tasks.never_registered)
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, True, "3"])
+def test_max_attempts_is_a_whole_number_from_one(value):
+    with pytest.raises(ValueError, match="max_attempts is"):
+        task(max_attempts=value)(tasks.never_registered)
+
+
+def test_using_takes_our_options_and_leaves_the_task_as_it_was():
+    patient = tasks.add.using(max_attempts=9, priority=3)
+
+    assert (patient.options.max_attempts, patient.priority) == (9, 3)
+    assert (tasks.add.options.max_attempts, tasks.add.priority) == (3, 0)
+
+
+def test_using_refuses_an_option_that_the_worker_would_not_see():
+    with pytest.raises(TypeError, match=r"Set it in @task\(backoff=…\)"):
+        tasks.add.using(backoff=exponential())
+
+
+def test_using_returns_the_same_task_for_the_same_settings():
+    assert tasks.add.using() == tasks.add
+    assert tasks.add.using(priority=1) != tasks.add
+
+
+def test_a_timedelta_counts_from_the_moment_of_enqueueing():
+    tomorrow = tasks.add.using(run_after=timedelta(days=1))
+
+    before = timezone.now()
+    due = tomorrow.due()
+
+    assert tomorrow.run_after is None
+    assert due.run_after is not None
+    assert timedelta(0) <= due.run_after - before - timedelta(days=1) < timedelta(hours=1)
+
+
+def test_a_naive_instant_is_refused():
+    with pytest.raises(InvalidTask, match="aware"):
+        tasks.add.using(run_after=timezone.now().replace(tzinfo=None))
+
+
+def test_a_task_survives_pickling():
+    assert pickle.loads(pickle.dumps(tasks.add)) == tasks.add  # noqa: S301
+
+
+def test_options_break_no_import_under_other_backends():
+    for backend in ("immediate", "dummy"):
+        made = task(max_attempts=9, backend=backend)(tasks.never_registered)
+
+        assert isinstance(made, Task)
+        assert made.options.max_attempts == 9
+
+
+def test_an_immediate_task_gets_its_arguments_decoded():
+    now = timezone.now()
+
+    result = tasks.echo.using(backend="immediate").enqueue([now, {"a": 1}])
+
+    assert result.status == TaskResultStatus.SUCCESSFUL
+    assert result.args[0][0]["$"] == "datetime"
+
+
+def test_many_calls_are_checked_before_the_first_is_stored():
+    dummy = task_backends["dummy"]
+    dummy.clear()
+
+    with pytest.raises(SignatureMismatch):
+        tasks.add.using(backend="dummy").enqueue_many([((1,), {}), ((), {})])
+
+    assert dummy.results == []
+
+
+def test_a_removed_queue_is_refused_when_enqueueing():
+    mail = tasks.add.using(queue_name="mail", backend="dummy")
+
+    with (
+        override_settings(
+            TASKS={
+                "default": {"BACKEND": "errands.queue.DatabaseBackend"},
+                "dummy": {
+                    "BACKEND": "django.tasks.backends.dummy.DummyBackend",
+                    "QUEUES": ["default"],
+                },
+            }
+        ),
+        pytest.raises(InvalidTask, match="Queue 'mail' is not valid"),
+    ):
+        mail.enqueue(1)

@@ -1,0 +1,45 @@
+"""Hostile text becomes storable text."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from errands.text import clean_line, clean_text, format_traceback
+
+anything = st.text(alphabet=st.characters(codec=None))
+
+
+@given(value=anything, limit=st.integers(40, 300))
+def test_clean_text_can_be_stored_everywhere(value, limit):
+    cleaned = clean_text(value, limit)
+
+    assert len(cleaned) <= limit
+    assert "\0" not in cleaned
+    cleaned.encode("utf-8")
+
+
+@given(value=anything, limit=st.integers(1, 300))
+def test_a_clean_line_is_one_line(value, limit):
+    line = clean_line(value, limit)
+
+    assert len(line) <= limit
+    assert len(line.splitlines()) <= 1
+    line.encode("utf-8")
+
+
+def test_what_is_cut_is_counted():
+    assert clean_text("x" * 5_000_000, 40).endswith("… (5,000,000 characters)")
+
+
+def test_a_line_break_cannot_forge_a_second_line():
+    assert clean_line("done\r\nSet-Cookie: a") == "done Set-Cookie: a"
+
+
+def test_marks_that_reorder_text_are_removed():
+    assert clean_line("invoice\u202efdp.exe") == "invoice fdp.exe"
+
+
+def test_the_end_of_a_long_traceback_is_kept():
+    text = format_traceback(ValueError("x" * 100_000 + "the end"), 1000)
+
+    assert len(text) <= 1000
+    assert text.rstrip().endswith("the end")

@@ -1,0 +1,1 @@
+"""A Django app of the tests: label ``testapp``."""

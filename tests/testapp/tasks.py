@@ -1,0 +1,101 @@
+"""Tasks the tests enqueue and workers run."""
+
+import logging
+from typing import Any
+
+import django.tasks
+
+from errands import JobError, TaskContext, exponential, task
+from errands.exceptions import RecordGone
+from tests.testapp.models import Account
+
+logger = logging.getLogger("tests.testapp")
+
+
+@task
+def nothing() -> None:
+    """Return at once."""
+
+
+@task
+def add(left: int, right: int = 1) -> int:
+    """Return the sum."""
+    return left + right
+
+
+@task
+def describe(account: Account, *, greeting: str = "") -> str:
+    """Name an account."""
+    return f"{greeting}{account.name}"
+
+
+@task
+def echo(value: Any) -> Any:
+    """Return the argument."""
+    return value
+
+
+@task(max_attempts=3, backoff=exponential(first=0, cap=0))
+def fail(message: str = "no luck") -> None:
+    """Raise, each time."""
+    raise ValueError(message)
+
+
+@task(max_attempts=1)
+def fail_once(message: str = "no luck") -> None:
+    """Raise; there is one attempt."""
+    raise ValueError(message)
+
+
+@task(discard_on=(RecordGone, JobError))
+def discard() -> None:
+    """Raise what is discarded."""
+    raise JobError("not worth another try")
+
+
+@task
+def leave() -> None:
+    """Try to end the worker."""
+    raise SystemExit(3)
+
+
+@task
+def interrupt_from_keyboard() -> None:
+    """Try to end the worker as Ctrl-C does."""
+    raise KeyboardInterrupt
+
+
+@task(takes_context=True)
+def attempt_of(context: TaskContext, offset: int = 0) -> list[Any]:
+    """Return what the context says."""
+    return [context.attempt + offset, context.task_result.id, context.token]
+
+
+@task
+def language_and_zone() -> list[str]:
+    """Return the language and time zone that are active."""
+    from django.utils import timezone, translation
+
+    return [translation.get_language() or "", timezone.get_current_timezone_name()]
+
+
+@task(queue_name="mail", priority=7)
+async def think(value: int) -> int:
+    """Return the argument, as a coroutine."""
+    return value
+
+
+@django.tasks.task
+def plain(value: Any = None) -> Any:
+    """Return the argument; a task of Django's own."""
+    return value
+
+
+@django.tasks.task
+def plain_failure() -> None:
+    """Raise; a task of Django's own."""
+    raise ValueError("plain")
+
+
+def never_registered() -> None:
+    """Stand in for code that has been removed."""
