@@ -25,7 +25,8 @@ test-fast: .venv/installed-dev ## Run the tests without processes and browser, u
 lint: .venv/installed-dev ## Check style, types and the direction of imports
 	$(python) -m ruff check .
 	$(python) -m ruff format --check .
-	$(python) -m mypy
+	DJANGO_SETTINGS_MODULE=tests.settings $(python) -m mypy
+	cd demo && DJANGO_SETTINGS_MODULE=flightsite.settings ../$(python) -m mypy --config-file ../pyproject.toml .
 	.venv/bin/lint-imports
 
 format: .venv/installed-dev ## Write every file as lint wants it

@@ -61,7 +61,7 @@ def drain(contender: Contender) -> float:
     subprocess.run(
         [sys.executable, "-m", "django", *contender.worker],
         check=True,
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
     )
     _read_back(results)
     recorded = contender.recorded()

@@ -1,12 +1,15 @@
 """What every test shares: its database, its marks and the closing words."""
 
 import os
+import shutil
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import hypothesis
 import pytest
 import pytest_django
+from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 
@@ -26,11 +29,14 @@ hypothesis.settings.register_profile("errands", deadline=None)
 hypothesis.settings.load_profile("errands")
 
 
-def pytest_configure() -> None:
-    """Refuse to leave out what there is not."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse to leave out what there is not; make the directory of this run."""
     if unknown := ", ".join(LEFT_OUT - SERVERS):
         known = ", ".join(sorted(SERVERS))
         raise pytest.UsageError(f"ERRANDS_TEST_WITHOUT names {unknown}. Known: {known}.")
+    if not settings.DIRECTORY.exists():
+        settings.DIRECTORY.mkdir()
+        config.add_cleanup(partial(shutil.rmtree, settings.DIRECTORY))
 
 
 @pytest.fixture(scope="session")

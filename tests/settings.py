@@ -6,21 +6,11 @@ inherits ERRANDS_TEST_DIRECTORY and ERRANDS_TEST_DATABASE_NAME, and so works
 in the same files and the same test database.
 """
 
-import atexit
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
 from tests.servers import postgresql
-
-
-def _directory_of_this_run() -> Path:
-    if "ERRANDS_TEST_DIRECTORY" not in os.environ:
-        made = tempfile.mkdtemp(prefix="errands-tests-")
-        atexit.register(shutil.rmtree, made, ignore_errors=True)
-        os.environ["ERRANDS_TEST_DIRECTORY"] = made
-    return Path(os.environ["ERRANDS_TEST_DIRECTORY"])
 
 
 def _sqlite() -> dict[str, object]:
@@ -43,7 +33,13 @@ def _postgresql() -> dict[str, object]:
     return postgresql.database(name) | {"TEST": {"NAME": test_name}}
 
 
-DIRECTORY = _directory_of_this_run()
+# The run of the tests makes it, and deletes it when it ends.
+DIRECTORY = Path(
+    os.environ.setdefault(
+        "ERRANDS_TEST_DIRECTORY",
+        str(Path(tempfile.gettempdir(), f"errands-tests-{os.getpid()}")),
+    )
+)
 DATABASE = os.environ.get("ERRANDS_TEST_DATABASE", "sqlite")
 DATABASES = {"default": {"sqlite": _sqlite, "postgresql": _postgresql}[DATABASE]()}
 

@@ -20,10 +20,13 @@ def machine(tmp_path: Path) -> dict[str, str]:
     return {"PATH": f"{shims}:{os.defpath}", "HOME": str(tmp_path / "home")}
 
 
-def test_a_python_behind_a_shim_that_does_not_run_is_found(
+def test_the_wanted_version_is_found_behind_a_shim_that_does_not_run(
     machine: dict[str, str], tmp_path: Path
 ) -> None:
-    a_python(tmp_path / "pyenv" / "versions" / "3.12.1" / "bin" / "python3")
+    script(
+        tmp_path / "pyenv" / "versions" / "3.12.9" / "bin" / "python3", "echo unwanted"
+    )
+    a_python(tmp_path / "pyenv" / "versions" / "3.13.1" / "bin" / "python3")
 
     found = find_python(machine)
 

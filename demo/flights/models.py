@@ -2,7 +2,7 @@
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Count, F, Q
+from django.db.models import Count, F
 
 ON_TIME = 15
 """Minutes of delay from which a flight counts as late, as the FAA counts."""
@@ -26,6 +26,8 @@ class Airport(models.Model):
 
     code = models.CharField(primary_key=True, max_length=3)
     name = models.CharField(max_length=100)
+    latitude = models.FloatField()
+    longitude = models.FloatField()
 
     class Meta:
         ordering = ["name"]
@@ -36,18 +38,6 @@ class Airport(models.Model):
 
 class FlightQuerySet(models.QuerySet["Flight"]):
     """What flights can be asked for."""
-
-    def by_month(self) -> "models.QuerySet[Flight, dict[str, int]]":
-        """Return one row per month: flights, cancelled and late ones."""
-        return (
-            self.values("month")
-            .annotate(
-                flights=Count("pk"),
-                cancelled=Count("pk", filter=Q(departure_delay=None)),
-                late=Count("pk", filter=Q(arrival_delay__gte=ON_TIME)),
-            )
-            .order_by("month")
-        )
 
     def by_route(self) -> "models.QuerySet[Flight, dict[str, str | int]]":
         """Return one row per route, the busiest first."""

@@ -8,12 +8,12 @@ from django.conf import settings
 PAUSES = 60
 
 
-def paced[T](items: Iterable[T], *, total: int) -> Iterator[T]:
-    """Yield the items, pausing 60 times for DEMO_PACE seconds in all.
+def paced[T](items: Iterable[T], *, total: int, stretch: int = 1) -> Iterator[T]:
+    """Yield the items unchanged, but take DEMO_PACE × ``stretch`` seconds.
 
-    Fewer items than that are given a pause each. The items are not changed.
+    There are 60 × ``stretch`` pauses, at most one after each item.
     """
-    every = max(1, total // PAUSES)
+    every = max(1, total // (PAUSES * stretch))
     for number, item in enumerate(items, 1):
         yield item
         if number % every == 0:

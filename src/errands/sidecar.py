@@ -45,13 +45,13 @@ class Sidecar:
         self._connection = _connection_beside(alias)
         self._is_prepared = self._connection.vendor != "sqlite"
 
-    def execute(self, sql: str, params: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
         with self._lock, self._cursor() as cursor:
             self._run(cursor, sql, params)
             return list(cursor.fetchall()) if cursor.description else []
 
-    def update(self, sql: str, params: Sequence[object] = ()) -> int:
+    def update(self, sql: str, params: Sequence[Any] = ()) -> int:
         """Run one statement and return how many rows it changed."""
         with self._lock, self._cursor() as cursor:
             self._run(cursor, sql, params)
@@ -72,7 +72,7 @@ class Sidecar:
             self._prepare()
         return self._connection.cursor()
 
-    def _run(self, cursor: "CursorWrapper", sql: str, params: Sequence[object]) -> None:
+    def _run(self, cursor: "CursorWrapper", sql: str, params: Sequence[Any]) -> None:
         try:
             cursor.execute(sql, params)
         except DatabaseError:

@@ -30,7 +30,7 @@ def test_the_examples_of_the_guide_run(
     names["order"] = order
 
     blocks = BLOCK.findall(GUIDE.read_text())
-    failures = [failure for block in blocks for failure in failures_of(*block, names)]
+    failures = [line for kind, code in blocks for line in failures_of(kind, code, names)]
 
     assert len(blocks) == 11
     assert failures == []

@@ -37,6 +37,16 @@ def test_the_instant_is_kept_where_a_zone_has_other_rules_than_at_the_sender() -
     assert arrived.tzinfo is VIENNA
 
 
+@pytest.mark.parametrize("fold", [0, 1])
+def test_a_time_the_clocks_skip_arrives_as_it_was_written(fold: int) -> None:
+    skipped = datetime(2026, 3, 29, 2, 30, tzinfo=VIENNA, fold=fold)
+
+    arrived = decode(encode(skipped))
+
+    assert arrived == skipped
+    assert arrived.utcoffset() == skipped.utcoffset()
+
+
 def test_an_offset_without_a_name_stays_an_offset() -> None:
     moment = datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=5, minutes=45)))
 

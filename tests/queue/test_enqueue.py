@@ -9,17 +9,19 @@ from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.utils import timezone
 
+from errands.arguments import encode_call
 from errands.queue.backend import UnfindableTask
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
 from tests.queue.unfindable import hidden
 from tests.testapp import tasks
+from tests.testapp.models import Account
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def test_enqueueing_in_a_rolled_back_transaction_leaves_nothing():
-    with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
+    with pytest.raises(RuntimeError), transaction.atomic():
         result = tasks.add.enqueue(1)
         tasks.add.enqueue_many([((1,), {}), ((2,), {})])
         raise RuntimeError
@@ -38,7 +40,7 @@ def test_enqueueing_on_commit_waits_for_the_commit():
 
 
 def test_enqueueing_on_commit_in_a_rolled_back_transaction_leaves_nothing():
-    with pytest.raises(RuntimeError), transaction.atomic():  # noqa: PT012
+    with pytest.raises(RuntimeError), transaction.atomic():
         tasks.add.enqueue_on_commit(1)
         raise RuntimeError
 
@@ -112,3 +114,20 @@ async def test_enqueueing_and_reading_work_from_async_code():
     enqueued = await tasks.think.aenqueue(3)
 
     assert (await tasks.think.aget_result(enqueued.id)).args == [3]
+
+
+async def test_a_record_reaches_a_coroutine():
+    account = await Account.objects.acreate(name="Ada")
+    wire, _ = encode_call([account], {})
+
+    assert await tasks.name_of.acall(*wire) == "Ada"
+
+
+async def test_a_record_can_be_enqueued_from_async_code():
+    account = await Account.objects.acreate(name="Ada")
+
+    enqueued = await tasks.name_of.aenqueue(account)
+
+    assert enqueued.args == [
+        {"$": "model", "v": ["testapp.account", str(account.pk), "default"]}
+    ]

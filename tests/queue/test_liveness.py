@@ -1,8 +1,8 @@
 """A worker that is gone gives its tasks back, once."""
 
-import os
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -178,6 +178,11 @@ def test_a_heartbeat_waits_for_no_transaction_of_a_task(worker, store):
         assert liveness.heartbeat(store.alias, worker.identity.id, LEASE)
 
 
-def test_a_process_is_told_from_a_later_one_of_the_same_pid():
-    assert liveness.process_boot(os.getpid()) == liveness.process_boot(os.getpid())
-    assert liveness.process_boot(os.getpid()) != liveness.process_boot(os.getppid())
+def test_a_later_process_of_the_same_pid_is_not_taken_for_the_worker(store):
+    ours = liveness.WorkerIdentity.of_this_process(uuid4())
+    earlier = replace(ours, boot=f"{ours.boot.rpartition(' ')[0]} 1")
+    liveness.register(store.alias, earlier, LEASE)
+    tasks.nothing.enqueue()
+    store.claim(earlier.id, Selection(), 1)
+
+    assert len(liveness.rescue_lost(store)) == 1

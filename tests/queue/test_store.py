@@ -10,7 +10,7 @@ from django.tasks import TaskResultStatus
 from django.utils import timezone
 
 from errands.conf import settings
-from errands.exceptions import TaskCancelled
+from errands.exceptions import TaskCancelled, UnknownTask
 from errands.queue.claims import Selection, Settlement
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import ResultStatus, TaskState
@@ -303,3 +303,11 @@ def test_a_claim_reads_nothing_but_its_index():
     assert "errands_task_ready" in plan
     assert "Sort" not in plan
     assert "TEMP B-TREE" not in plan
+
+
+def test_the_result_of_a_task_unknown_here_is_not_taken_for_a_missing_one():
+    result = tasks.nothing.enqueue()
+    TaskRow.objects.update(path="shop.tasks.from_the_future")
+
+    with pytest.raises(UnknownTask, match="from_the_future"):
+        tasks.nothing.get_result(result.id)

@@ -17,7 +17,7 @@ from errands.runs.models import Run
 from errands.runs.possession import Possession
 from errands.tasks.context import Control, TaskContext, attempting
 from tests.runs import jobs
-from tests.runs.engines import WORKERS, Worker
+from tests.runs.engines import WORKERS, RemoteEngine, Worker
 
 ENGINES = {
     "default": {"BACKEND": "errands.queue.DatabaseBackend"},
@@ -34,6 +34,7 @@ def site(settings: Settings, tmp_path: Path) -> Iterator[Path]:
     """Set up the engines and a storage of this test; return its directory."""
     settings.ERRANDS = {"IMPORTS": ["tests.runs.jobs"]}
     settings.MEDIA_ROOT = tmp_path / "media"
+    RemoteEngine.tasks.clear()
     with override_settings(TASKS=ENGINES):
         yield tmp_path / "media"
 

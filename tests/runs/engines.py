@@ -134,6 +134,9 @@ class Worker(Protocol):
     def drain(self) -> None:
         """Attempt whatever is ready."""
 
+    def claim(self) -> None:
+        """Take one task in hand and do nothing yet."""
+
     def rescue(self) -> None:
         """Take back what this worker held when it died."""
 
@@ -166,6 +169,10 @@ class SharedWorker:
             if isinstance(outcome, Interrupted):
                 return
 
+    def claim(self) -> None:
+        """Take one task in hand and do nothing yet."""
+        self.store.claim(self.identity.id, Selection(), 1)
+
     def rescue(self) -> None:
         """Take back what this worker held; each costs a crash."""
         started = [claim.id for claim in self.store.held_by(self.identity.id.hex)]
@@ -186,7 +193,6 @@ class RemoteWorker:
 
     def __init__(self) -> None:
         self.control = Control()
-        RemoteEngine.tasks.clear()
         self.engine = task_backends[self.alias]
 
     def drain(self) -> None:
@@ -199,6 +205,12 @@ class RemoteWorker:
             self.engine.finish(ready, outcome)  # type: ignore[attr-defined]
             if isinstance(outcome, Interrupted):
                 return
+
+    def claim(self) -> None:
+        """Take one task in hand and do nothing yet."""
+        if ready := self._next():
+            ready.status = TaskResultStatus.RUNNING
+            ready.token += 1
 
     def rescue(self) -> None:
         """Make ready again what runs; end what crashed too often."""

@@ -85,6 +85,12 @@ async def think(value: int) -> int:
     return value
 
 
+@task
+async def name_of(account: Account) -> str:
+    """Name an account, as a coroutine."""
+    return account.name
+
+
 @django.tasks.task
 def plain(value: Any = None) -> Any:
     """Return the argument; a task of Django's own."""

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
     from errands.jobs.launch import Launch
     from errands.jobs.steps import Step
-    from errands.runs.handover import Possession
     from errands.runs.models import Run
+    from errands.runs.possession import Possession
 
 UNIQUE_BY = {"owner", "arguments"}
 WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
@@ -243,8 +243,7 @@ def _check(job: type[Job]) -> None:
             f"{job.path()}.perform is async; a job's perform is a plain method. "
             "Call async code in it with asgiref.sync.async_to_sync."
         )
-    unknown = set(job.unique) - UNIQUE_BY if isinstance(job.unique, tuple) else {""}
-    if unknown:
+    if set(job.unique) - UNIQUE_BY:
         raise TypeError(
             f"{job.path()}.unique is {job.unique!r}; it takes a tuple of "
             '"owner" and "arguments".'

@@ -5,21 +5,20 @@ here, and what can lead elsewhere is checked again when it is shown.
 """
 
 import json
-import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
+from django.apps import apps
 from django.core.serializers.json import DjangoJSONEncoder
 from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
 
-from errands.jobs.job import Job
-from errands.jobs.outcomes import JSON, Download, Outcome, Page, Redirect, Message
+from errands.jobs.job import WORD_STARTS, Job
+from errands.jobs.outcomes import JSON, Download, Message, Outcome, Page, Redirect
 from errands.jobs.site import is_on_site, request_for
-from errands.text import clean_line, clean_text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from errands.runs.results import clean_file_name
+from errands.text import clean_text
 
 MESSAGE_LIMIT = 2_000
 JSON_LIMIT = 64 * 1024
@@ -59,7 +58,7 @@ def _download(outcome: Download, job: Job) -> Kept:
         raise ValueError(
             f"{job.path()} returned {outcome!r}: a Download is of a result or of a url."
         )
-    file_name = clean_line(outcome.file_name)
+    file_name = outcome.file_name and clean_file_name(outcome.file_name)
     if outcome.url:
         if not is_web_address(outcome.url):
             raise ValueError(
@@ -94,11 +93,9 @@ def _page(outcome: Page, job: Job) -> Kept:
 
 def default_template(job: Job) -> str:
     """Return ``jobs/<app label>/<job_name>.html``."""
-    from django.apps import apps
-
     app = apps.get_containing_app_config(type(job).__module__)
     label = app.label if app else type(job).__module__.partition(".")[0]
-    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(job).__name__)
+    name = WORD_STARTS.sub("_", type(job).__name__)
     return f"jobs/{label}/{name.lower()}.html"
 
 

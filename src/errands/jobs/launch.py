@@ -4,11 +4,16 @@ A started job is checked and encoded here, in the caller; what a worker needs
 to know about the caller, language, time zone and address, is read here too.
 """
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from django.core.exceptions import PermissionDenied
+from django.db import IntegrityError
 from django.db.models import Model
 from django.http import HttpRequest
 from django.urls import get_script_prefix
@@ -23,6 +28,8 @@ from errands.tasks.signature import call_signature, check_call, positional_names
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
+
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,10 +80,9 @@ class Launch:
             raise TypeError(f"{job.path()} is abstract; start a subclass of it.")
         called = call_signature(job.perform, skipped=1)
         check_call(called, args, kwargs, name=f"{job.__qualname__}.perform")
-        wire_args, wire_kwargs = encode_call(
-            args, kwargs, names=positional_names(called)
-        )
-        return handover.create(
+        wire_args, wire_kwargs = encode_call(args, kwargs, names=positional_names(called))
+        write = partial(
+            handover.create,
             job_path=job.path(),
             task=task_of(job),
             args=wire_args,
@@ -94,3 +100,37 @@ class Launch:
             backend=job.backend,
             result_expires=job.result_expires,
         )
+        key = _unique_key(job, owner, [wire_args, wire_kwargs])
+        return write() if key is None else _only_open_run(write, key=key, owner=owner)
+
+
+def _unique_key(job: type[Job], owner: Any, arguments: list[Any]) -> str | None:
+    """Return what no two open runs of the job may share; None for any number."""
+    if not job.unique:
+        return None
+    parts: dict[str, Any] = {"job": job.path()}
+    if "owner" in job.unique:
+        parts["owner"] = None if owner is None else str(owner.pk)
+    if "arguments" in job.unique:
+        parts["arguments"] = arguments
+    return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _only_open_run(write: Callable[..., Run], *, key: str, owner: Any) -> Run:
+    """Write the run, or return the open one that holds the key.
+
+    The unique column decides between two clicks at once; whichever run holds
+    the key gives it up when it ends, perhaps while we look. A run of somebody
+    else is granted to the owner of this click.
+    """
+    for _ in range(TRIES):
+        try:
+            return write(unique_key=key)
+        except IntegrityError:
+            found = Run.objects.filter(unique_key=key).first()
+            if found is None:
+                continue
+            if owner is not None and found.owner_id != owner.pk:
+                found.grant(owner)
+            return found
+    return write(unique_key=key)

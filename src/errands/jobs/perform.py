@@ -15,7 +15,6 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from typing import Any
 
 from django.tasks import TaskContext as DjangoTaskContext
@@ -47,9 +46,18 @@ from errands.text import describe_exception
 logger = logging.getLogger("errands.jobs")
 
 
-@cache
+_tasks: dict[type[Job], Task] = {}
+
+
 def task_of(job: type[Job]) -> Task:
-    """Return the task of a job class; its path is the path of the class.
+    """Return the task of a job class; its path is the path of the class."""
+    if job not in _tasks:
+        _tasks[job] = _new_task(job)
+    return _tasks[job]
+
+
+def _new_task(job: type[Job]) -> Task:
+    """Make a function that goes by the name of the class.
 
     A ``JobError`` is an answer, not an accident: it is never tried again.
     """

@@ -16,12 +16,13 @@ from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import get_language, gettext
+from django.utils.formats import date_format
+from django.utils.translation import get_language, gettext, ngettext
 
 from errands.jobs.access import may_cancel
 from errands.jobs.keeping import is_web_address
 from errands.jobs.site import is_on_site
-from errands.runs.models import Run, RunResult
+from errands.runs.models import Run
 from errands.runs.progress import Snapshot, of
 from errands.runs.states import IDLE, State
 
@@ -91,6 +92,32 @@ class RunState:
             return ""
         return gettext("Attempt %(number)d") % {"number": run.attempt}
 
+    @property
+    def page_title(self) -> str:
+        """What a browser's tab says: ``24% · Account report``."""
+        percent = self.progress.percent
+        lead = "" if percent is None else gettext("%(percent)d%%") % {"percent": percent}
+        if self.run.is_finished:
+            lead = self.run.get_state_display()
+        return " · ".join(filter(None, [lead, self.run.title]))
+
+    @property
+    def spoken(self) -> str:
+        """What a screen reader says when it changes.
+
+        It does at the start, with each status and step, at each quarter, and
+        at the end; not with each count.
+        """
+        words: list[str | None] = [self.run.get_state_display()]
+        if self.run.is_finished:
+            for ending in (self.result, self.error):
+                words += [ending.get("text"), ending.get("message")] if ending else []
+        else:
+            quarter = (self.progress.percent or 0) // 25 * 25
+            shown = gettext("%(percent)d%%") % {"percent": quarter} if quarter else ""
+            words += [self.progress.step, self.status, shown]
+        return ". ".join(filter(None, words))
+
     @cached_property
     def result(self) -> JSONObject | None:
         """What came of a run that succeeded."""
@@ -154,6 +181,7 @@ class RunState:
                 "current": progress.current,
                 "total": progress.total,
                 "failed": progress.failed,
+                "failed_text": _failed_text(progress.failed),
                 "percent": progress.percent,
                 "text": progress.text,
                 "eta_seconds": progress.eta_seconds,
@@ -164,6 +192,8 @@ class RunState:
             "log": progress.log,
             "attempt": run.attempt,
             "attempt_text": self.attempt_text,
+            "page_title": self.page_title,
+            "spoken": self.spoken,
             "result": self.result,
             "error": self.error,
             "expires_at": _iso(run.expires_at),
@@ -173,26 +203,33 @@ class RunState:
         }
 
     def _stored(self, kept: JSONObject) -> JSONObject:
-        row = None if self.run.is_expired else self._row(kept["result"])
+        row = None if self.run.is_expired else self.run.results.get(kept["result"])
         if row is None:
             text = gettext("The result is no longer available.")
             return {"kind": "expired", "text": text}
         if kept["kind"] == "page":
             url = reverse("errands:page", args=[self.run.pk])
-            return {"kind": "page", "url": url, "text": gettext("Open the page")}
+            text = gettext("Open the page")
+            return {"kind": "page", "url": url, "text": text} | self._until
         name = kept["file_name"] or row.file_name
         return {
             "kind": "download",
+            "result": row.name,
             "name": name,
             "size": row.size,
             "size_text": filesizeformat(row.size),
             "content_type": row.content_type,
             "url": reverse("errands:result", args=[self.run.pk, row.name]),
             "text": gettext("Download %(name)s") % {"name": name},
-        }
+        } | self._until
 
-    def _row(self, name: str) -> RunResult | None:
-        return self.run.results.get(name)
+    @property
+    def _until(self) -> JSONObject:
+        expires_at = self.run.expires_at
+        if expires_at is None:
+            return {"until_text": ""}
+        day = date_format(timezone.localtime(expires_at), "DATE_FORMAT")
+        return {"until_text": gettext("Available until %(day)s") % {"day": day}}
 
     def _redirect(self, kept: JSONObject) -> JSONObject | None:
         """Return a redirect that leads to this site as it is reached now."""
@@ -216,6 +253,12 @@ def _elsewhere(kept: JSONObject) -> JSONObject | None:
         "url": kept["url"],
         "text": gettext("Download %(name)s") % {"name": name},
     }
+
+
+def _failed_text(failed: int) -> str:
+    if not failed:
+        return ""
+    return ngettext("%(count)d failed", "%(count)d failed", failed) % {"count": failed}
 
 
 def _iso(instant: datetime | None) -> str | None:

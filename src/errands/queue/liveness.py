@@ -29,7 +29,7 @@ from django.tasks import TaskResult
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
 
-from errands.exceptions import DecodeError
+from errands.exceptions import DecodeError, UnknownTask
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Record, crashed, released
 from errands.queue.store import Store
@@ -233,5 +233,5 @@ def _announce(store: Store, rescued: Iterable[Rescued]) -> None:
 def _result(store: Store, rescue: Rescued) -> TaskResult | None:
     try:
         return store.backend.get_result(str(rescue.claim.uuid))
-    except (TaskResultDoesNotExist, DecodeError):
+    except (TaskResultDoesNotExist, DecodeError, UnknownTask):
         return None

@@ -9,9 +9,10 @@ from uuid import UUID
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult, TaskResultStatus
 from django.tasks.base import TaskError
-from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
+from django.tasks.exceptions import InvalidTask
 
 from errands.arguments import decode
+from errands.exceptions import UnknownTask
 from errands.queue.claims import Payload
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.registry import registry
@@ -77,13 +78,14 @@ def new_result(
 def result_of(stored: StoredResult, *, backend: str) -> DatabaseTaskResult:
     """Return a stored task as a result.
 
-    ``TaskResultDoesNotExist`` when this process knows no task of its path: a
-    result needs one, and a path from a row is never imported.
+    ``UnknownTask`` when this process has no task of its path, as newer code
+    may: a result needs one, and a path from a row is never imported.
     """
     task = registry.find(stored.path)
     if task is None:
-        raise TaskResultDoesNotExist(
-            f"{stored.uuid} belongs to the task {stored.path!r}, unknown here."
+        raise UnknownTask(
+            f"{stored.uuid} is a result of {stored.path!r}, a task that this process "
+            "does not know."
         )
     result = new_result(
         as_enqueued(task, stored),

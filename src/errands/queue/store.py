@@ -204,7 +204,7 @@ class Store:
             found = cursor.fetchall()
         return {row_id for row_id, token in found if tokens[row_id] == token}
 
-    def _value(self, sql: str, params: Sequence[object]) -> Any:
+    def _value(self, sql: str, params: Sequence[Any]) -> Any:
         with self._cursor() as cursor:
             cursor.execute(sql, params)
             row = cursor.fetchone()

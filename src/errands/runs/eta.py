@@ -13,6 +13,9 @@ CREDIBLE_AFTER = 5.0
 CREDIBLE_UPDATES = 3
 """Observations before a rate is told."""
 
+TOO_SHORT = 0.01
+"""Seconds in which nothing can be observed; it counts in the next observation."""
+
 
 class Pace:
     """An exponentially weighted rate, silent until it is credible."""
@@ -33,7 +36,7 @@ class Pace:
             self._current = current
             return
         elapsed = now - self._last
-        if elapsed <= 0:
+        if elapsed < TOO_SHORT:
             return
         kept = 0.5 ** (elapsed / HALF_LIFE)
         speed = (current - self._current) / elapsed

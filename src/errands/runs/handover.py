@@ -188,7 +188,7 @@ def _took_over(fence: Fence) -> bool:
     mine = Q(task_id=None) | Q(task_id=fence.task_id)
     changed = (
         Run.objects.using(run_alias())
-        .filter(mine, pk=fence.run_id, dispatch=fence.dispatch)
+        .filter(pk=fence.run_id, dispatch=fence.dispatch)
         .filter(token__lte=fence.token, state__in=OPEN)
         .update(
             task_id=fence.task_id,

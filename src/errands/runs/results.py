@@ -83,6 +83,10 @@ class ResultsWriter:
         self._fence = fence
         self._drafts: dict[str, Draft] = {}
 
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the names written so far."""
+        return iter(self._drafts)
+
     @overload
     def open(
         self,
@@ -149,7 +153,7 @@ class ResultsWriter:
     def _keep(self, name: str, file: IO[bytes], options: ResultOptions) -> None:
         size = file.seek(0, io.SEEK_END)
         file.seek(0)
-        offered_as = _clean_file_name(options.get("file_name") or name)
+        offered_as = clean_file_name(options.get("file_name") or name)
         draft = partial(
             Draft,
             name=name,
@@ -187,7 +191,7 @@ def _check_size(name: str, size: int) -> None:
         )
 
 
-def _clean_file_name(name: str) -> str:
+def clean_file_name(name: str) -> str:
     """Return a name that is only a name, on any operating system.
 
     The extension survives when a long name is cut.

@@ -15,6 +15,7 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 from django.utils import timezone
 
 from errands.conf import settings
+from errands.exceptions import UnknownTask
 from errands.runs.fence import run_alias
 from errands.runs.files import remove_all
 from errands.runs.handover import DISPATCH_PATIENCE, configured, dispatch
@@ -147,6 +148,9 @@ def _end_if_task_has_ended(run: Run) -> bool:
         result = backend.get_result(run.responsible_task)
     except TaskResultDoesNotExist:
         return end_run(run, None)
+    except UnknownTask:
+        # A job of newer code: it is for workers that know it.
+        return False
     return result.is_finished and end_run(run, result)
 
 

@@ -20,7 +20,7 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TaskContext(DjangoTaskContext):
+class TaskContext(DjangoTaskContext):  # type: ignore[misc] # the stub forgets "frozen"
     """Django's context, the fencing token, and what the outside asks for."""
 
     token: int = 0

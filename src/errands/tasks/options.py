@@ -36,7 +36,8 @@ class TaskOptions:
                 f"backoff is {self.backoff!r}; it takes a function such as "
                 "exponential(first=5, cap=600)."
             )
-        for kind in self.discard_on:
+        kinds: tuple[object, ...] = self.discard_on
+        for kind in kinds:
             if not (isinstance(kind, type) and issubclass(kind, BaseException)):
                 raise TypeError(f"discard_on holds {kind!r}, not an exception class.")
 

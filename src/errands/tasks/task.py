@@ -11,6 +11,7 @@ from functools import partial
 from inspect import Signature
 from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult
@@ -70,7 +71,8 @@ class Task(DjangoTask):
 
     async def aenqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
         """Store one call from async code."""
-        wire_args, wire_kwargs = self.encode_call(args, kwargs)
+        # A lazy argument may look at the database to be encoded.
+        wire_args, wire_kwargs = await sync_to_async(self.encode_call)(args, kwargs)
         return await self.get_backend().aenqueue(self.due(), wire_args, wire_kwargs)
 
     def enqueue_many(self, calls: Iterable[Call]) -> list[TaskResult]:
@@ -97,13 +99,13 @@ class Task(DjangoTask):
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function here with encoded arguments; return it encoded."""
-        args, kwargs = self._decoded(args, kwargs)
-        return encode(DjangoTask.call(self, *args, **kwargs))
+        positional, named = self._decoded(args, kwargs)
+        return encode(DjangoTask.call(self, *positional, **named))
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
         """Await the function here with encoded arguments; return it encoded."""
-        args, kwargs = self._decoded(args, kwargs)
-        return encode(await DjangoTask.acall(self, *args, **kwargs))
+        positional, named = await sync_to_async(self._decoded)(args, kwargs)
+        return encode(await DjangoTask.acall(self, *positional, **named))
 
     def encode_call(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]

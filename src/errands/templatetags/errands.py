@@ -25,7 +25,7 @@ def job_progress(
     request = context["request"]
     return {
         "run": run,
-        "state": RunState(run, request),
+        "state": RunState(run, request).as_json(),
         "on_success": on_success,
         "request": request,
         "csp_nonce": context.get("csp_nonce"),

@@ -182,7 +182,9 @@ class Courier:
         What is claimed ahead is topped up by halves, not one by one.
         """
         ahead = self._pace.ahead
-        wanted = self._options.threads + ahead - len(self._in_hand) - self._announcing
+        wanted = self._options.threads + ahead - len(self._in_hand)
+        if not ahead:
+            wanted -= self._announcing
         if wanted < max(1, ahead // 2) or not self._heartbeat.may_claim:
             return
         if self._left_to_limit is not None:

@@ -19,6 +19,7 @@ from errands.runs.models import Run
 from errands.runs.states import OPEN
 
 RUNS_PER_PAGE = 25
+REFRESH_SECONDS = 5
 
 
 @require_safe
@@ -60,12 +61,17 @@ def run_page(run: Run, request: HttpRequest, *, status: int = 200) -> HttpRespon
     ``?refresh=1`` is the visitor's own wish to have it reloaded, for browsers
     without JavaScript; the page never reloads unasked.
     """
+    refreshes = "refresh" in request.GET and not run.is_finished
     context = {
         "run": run,
-        "state": RunState(run, request),
-        "refreshes": "refresh" in request.GET and not run.is_finished,
+        "state": RunState(run, request).as_json(),
+        "refreshes": refreshes,
     }
-    return render(request, "errands/run.html", context, status=status)
+    response = render(request, "errands/run.html", context, status=status)
+    if refreshes:
+        # A header, so that it works below any base template of a site.
+        response["Refresh"] = REFRESH_SECONDS
+    return response
 
 
 def wants_json(request: HttpRequest) -> bool:

@@ -1,7 +1,7 @@
 """Results: files to download, and the page a job has rendered."""
 
 from collections.abc import AsyncIterator
-from typing import IO
+from typing import IO, Any
 from uuid import UUID
 
 from asgiref.sync import sync_to_async
@@ -67,9 +67,7 @@ def _opened(run: Run, name: str) -> tuple[RunResult | None, IO[bytes] | None]:
         return row, None
 
 
-def _streamed(
-    file: IO[bytes], request: HttpRequest, **options: object
-) -> FileResponse:
+def _streamed(file: IO[bytes], request: HttpRequest, **options: Any) -> FileResponse:
     """Stream a file, also under ASGI, where Django would read it into memory."""
     response = FileResponse(file, **options)
     if isinstance(request, ASGIRequest):

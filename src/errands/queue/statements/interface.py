@@ -21,6 +21,7 @@ from errands.queue.results import StoredResult
 from errands.queue.states import ResultStatus, TaskState
 
 type Row = tuple[Any, ...]
+type Parameter = int | str | datetime | UUID | None
 
 SHARED_COLUMNS = (
     "uuid, queue, rank, path, payload, enqueued_at, run_at, claimed_at, max_attempts"
@@ -60,11 +61,11 @@ class Statements(ABC):
     )
 
     @abstractmethod
-    def value(self, value: UUID | datetime | None) -> object:
+    def value(self, value: UUID | datetime | None) -> Parameter:
         """Return a value as this database's cursor takes it."""
 
     def insert_one(
-        self, cursor: CursorWrapper, row: Sequence[object], call: tuple[UUID, str]
+        self, cursor: CursorWrapper, row: Sequence[Parameter], call: tuple[UUID, str]
     ) -> None:
         """Insert one row; ``row`` has what ``INSERT`` names after the payload."""
         uuid, payload = call
@@ -72,7 +73,10 @@ class Statements(ABC):
 
     @abstractmethod
     def insert_many(
-        self, cursor: CursorWrapper, row: Sequence[object], calls: list[tuple[UUID, str]]
+        self,
+        cursor: CursorWrapper,
+        row: Sequence[Parameter],
+        calls: list[tuple[UUID, str]],
     ) -> None:
         """Insert one row per call, in one statement."""
 

@@ -18,6 +18,7 @@ from errands.queue.statements.interface import (
     CLAIM_COLUMNS,
     SHARED_COLUMNS,
     ClaimFilter,
+    Parameter,
     Statements,
     dumped,
 )
@@ -123,12 +124,15 @@ class PostgreSQLStatements(Statements):
     _finish = FINISH.format(running=TaskState.RUNNING, shared=SHARED_COLUMNS, moved=MOVED)
     _requeue = REQUEUE.format(running=TaskState.RUNNING)
 
-    def value(self, value: UUID | datetime | None) -> object:
+    def value(self, value: UUID | datetime | None) -> Parameter:
         """Return the value itself: psycopg takes it."""
         return value
 
     def insert_many(
-        self, cursor: CursorWrapper, row: Sequence[object], calls: list[tuple[UUID, str]]
+        self,
+        cursor: CursorWrapper,
+        row: Sequence[Parameter],
+        calls: list[tuple[UUID, str]],
     ) -> None:
         """Insert one row per call, in one statement."""
         wire = json.dumps([(str(uuid), payload) for uuid, payload in calls])
@@ -137,7 +141,7 @@ class PostgreSQLStatements(Statements):
     def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> list[Claim]:
         """Take ready rows, passing over those another claimer has locked."""
         sql = self._in_any_queue if wanted.queue is None else self._in_queue
-        queue = [] if wanted.queue is None else [wanted.queue]
+        queue: list[Parameter] = [] if wanted.queue is None else [wanted.queue]
         ranks = [wanted.min_rank, wanted.max_rank]
         cursor.execute(sql, [*queue, *ranks, wanted.limit, wanted.worker])
         return self.claims(cursor.fetchall())
@@ -155,12 +159,12 @@ class PostgreSQLStatements(Statements):
     def stage(self, cursor: CursorWrapper, limit: int) -> int:
         """Make due scheduled rows ready; return how many."""
         cursor.execute(STAGE, [limit])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
     def cancel(self, cursor: CursorWrapper, uuid: UUID, errors: str) -> bool:
         """Move a row that has not been claimed to the results, as cancelled."""
         cursor.execute(CANCEL, [uuid, errors])
-        return cursor.rowcount == 1
+        return bool(cursor.rowcount == 1)
 
     def prune(
         self,
@@ -172,4 +176,4 @@ class PostgreSQLStatements(Statements):
     ) -> int:
         """Delete results of a status that ended before an instant."""
         cursor.execute(PRUNE, [status, before, limit])
-        return cursor.rowcount
+        return int(cursor.rowcount)

@@ -22,6 +22,7 @@ from errands.queue.statements.interface import (
     CLAIM_COLUMNS,
     SHARED_COLUMNS,
     ClaimFilter,
+    Parameter,
     Statements,
     dumped,
 )
@@ -102,7 +103,7 @@ DELETE FROM errands_result WHERE id IN (
 class SQLiteStatements(Statements):
     """The queue's SQL for SQLite."""
 
-    def value(self, value: UUID | datetime | None) -> object:
+    def value(self, value: UUID | datetime | None) -> Parameter:
         """Return the value as Django's SQLite backend stores it."""
         if isinstance(value, UUID):
             return value.hex
@@ -111,7 +112,10 @@ class SQLiteStatements(Statements):
         return value
 
     def insert_many(
-        self, cursor: CursorWrapper, row: Sequence[object], calls: list[tuple[UUID, str]]
+        self,
+        cursor: CursorWrapper,
+        row: Sequence[Parameter],
+        calls: list[tuple[UUID, str]],
     ) -> None:
         """Insert one row per call, in one statement."""
         wire = json.dumps([(uuid.hex, payload) for uuid, payload in calls])
@@ -120,8 +124,8 @@ class SQLiteStatements(Statements):
     def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> list[Claim]:
         """Take ready rows; without any, the write lock is not asked for."""
         queue = "" if wanted.queue is None else "AND queue = %s"
-        matching = [] if wanted.queue is None else [wanted.queue]
-        matching += [wanted.min_rank, wanted.max_rank]  # type: ignore[list-item]
+        matching: list[Parameter] = [] if wanted.queue is None else [wanted.queue]
+        matching += [wanted.min_rank, wanted.max_rank]
         cursor.execute(f"{READY} {queue} AND rank BETWEEN %s AND %s LIMIT 1", matching)
         if cursor.fetchone() is None:
             return []
@@ -150,7 +154,7 @@ class SQLiteStatements(Statements):
         if cursor.fetchone() is None:
             return 0
         cursor.execute(STAGE, [now, limit])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
     def cancel(self, cursor: CursorWrapper, uuid: UUID, errors: str) -> bool:
         """Move a row that has not been claimed to the results, as cancelled."""
@@ -170,7 +174,7 @@ class SQLiteStatements(Statements):
     ) -> int:
         """Delete results of a status that ended before an instant."""
         cursor.execute(PRUNE, [status, self.value(before), limit])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
     def instant(self, stored: Any) -> datetime | None:
         """Return a timestamp as an aware datetime.

@@ -1,0 +1,87 @@
+"""Tasks that do to a worker what tasks must never do."""
+
+import ctypes
+import os
+import signal
+import time
+from pathlib import Path
+
+from django.db import transaction
+from django.dispatch import receiver
+from django.tasks import TaskResult
+from django.tasks.signals import task_finished, task_started
+from django.utils import translation
+
+from errands import TaskContext, TaskInterrupted, task
+from tests.testapp.models import Account
+
+GLANCE_SECONDS = 0.01
+
+
+@task(max_attempts=1)
+def hold(directory: str) -> int:
+    """Say who runs this, and wait for a file named ``go``."""
+    Path(directory, "started").write_text(str(os.getpid()))
+    while not Path(directory, "go").exists():
+        time.sleep(GLANCE_SECONDS)
+    return os.getpid()
+
+
+@task(max_attempts=1, takes_context=True)
+def hold_politely(context: TaskContext, directory: str) -> int:
+    """Like ``hold``, with a checkpoint at each glance."""
+    Path(directory, "started").write_text(str(os.getpid()))
+    while not Path(directory, "go").exists():
+        if context.should_stop:
+            raise TaskInterrupted
+        time.sleep(GLANCE_SECONDS)
+    return os.getpid()
+
+
+@task
+def exit_process() -> None:
+    """End the process without a word."""
+    os._exit(3)
+
+
+@task
+def crash_process() -> None:
+    """Read what is not there."""
+    ctypes.string_at(0)
+
+
+@task
+def kill_process() -> None:
+    """Do what the kernel does when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@task
+def fork_and_return(directory: str) -> int:
+    """Let a fork come back from this function, as its parent does."""
+    forked = os.fork()
+    if forked == 0:
+        return 0
+    _, status = os.waitpid(forked, 0)
+    Path(directory, "status").write_text(str(os.waitstatus_to_exitcode(status)))
+    return forked
+
+
+@task(max_attempts=1)
+def leave_transaction_open() -> None:
+    """Write in a transaction that nobody will end."""
+    transaction.atomic().__enter__()
+    Account.objects.create(name="never committed")
+
+
+@task
+def leave_language_behind() -> None:
+    """Activate a language and forget about it."""
+    translation.activate("de")
+
+
+@receiver([task_started, task_finished])
+def raise_for_echo(sender: type, task_result: TaskResult, **kwargs: object) -> None:
+    """Break every announcement of one task."""
+    if task_result.task.name == "echo":
+        raise RuntimeError("a receiver that raises")

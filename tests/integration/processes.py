@@ -1,0 +1,104 @@
+"""A real worker process, and how to wait for what it does."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+import pytest
+
+PATIENCE_SECONDS = 20.0
+GLANCE_SECONDS = 0.02
+ROOT = Path(__file__).parent.parent.parent
+
+
+def eventually(condition: Callable[[], object], what: str) -> None:
+    """Wait until the condition is true; fail, naming it, after 20 s."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    glance = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        glance.wait(GLANCE_SECONDS)
+
+
+class WorkerProcess:
+    """``manage.py worker`` in a process group of its own."""
+
+    def __init__(self, *arguments: str, log: Path, **environment: str) -> None:
+        self.log = log
+        self.output: list[str] = []
+        self._lines: SimpleQueue[str] = SimpleQueue()
+        with log.open("w") as errors:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "django", "worker", *arguments],
+                cwd=ROOT,
+                env={
+                    **os.environ,
+                    "DJANGO_SETTINGS_MODULE": "tests.integration.settings",
+                    "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+                    **environment,
+                },
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def is_ready(self) -> "WorkerProcess":
+        """Wait for the line that says so."""
+        self.says("ready")
+        return self
+
+    def says(self, text: str) -> str:
+        """Wait for a line with the text."""
+        while True:
+            try:
+                line = self._lines.get(timeout=PATIENCE_SECONDS)
+            except Empty:
+                pytest.fail(f"never said {text!r}: {self.output} {self.errors}")
+            if text in line:
+                return line
+
+    def ends(self) -> int:
+        """Wait for the end and return the exit code."""
+        try:
+            return self.process.wait(PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:
+            pytest.fail(f"never ended: {self.output} {self.errors}")
+
+    def ask_to_stop(self) -> None:
+        """Send the supervisor, and nobody else, SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+
+    def end_lifeline(self) -> None:
+        """Close the pipe that is its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+
+    @property
+    def errors(self) -> str:
+        """What it has logged."""
+        return self.log.read_text()
+
+    def kill_all(self) -> None:
+        """End it and its children by force."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+        for pipe in (self.process.stdin, self.process.stdout):
+            assert pipe is not None
+            pipe.close()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.output.append(line.rstrip())
+            self._lines.put(line)

@@ -1,0 +1,18 @@
+"""The site under test with quick leases, for real worker processes."""
+
+from datetime import timedelta
+
+from tests.settings import *  # noqa: F403
+
+ERRANDS = {
+    "IMPORTS": ["tests.integration.hostile_tasks"],
+    "HEARTBEAT": timedelta(seconds=0.3),
+    "LEASE": timedelta(seconds=2),
+    "SWEEP": timedelta(seconds=0.5),
+}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+}

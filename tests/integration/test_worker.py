@@ -1,0 +1,327 @@
+"""Real workers: what they run, how they stop, and what survives their death."""
+
+import os
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from django.tasks import TaskResultStatus
+
+from errands.queue.models import ResultRow, TaskRow
+from errands.queue.states import ResultStatus, TaskState
+from tests.integration import hostile_tasks
+from tests.integration.conftest import StartWorker
+from tests.integration.processes import eventually
+from tests.testapp import tasks
+from tests.testapp.models import Account
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    # The workers of these tests import what the test process needs not.
+    pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask"),
+]
+
+type PidIn = Callable[[], int]
+
+
+def has_ended(result) -> Callable[[], bool]:
+    def look() -> bool:
+        result.refresh()
+        return result.is_finished
+
+    return look
+
+
+def is_alive(pid: int) -> bool:
+    with suppress(ProcessLookupError):
+        os.kill(pid, 0)
+        return True
+    return False
+
+
+def test_a_burst_runs_everything_counts_it_and_ends(start_worker: StartWorker):
+    results = tasks.add.enqueue_many([((number,), {}) for number in range(300)])
+    failed = tasks.fail_once.enqueue()
+
+    worker = start_worker("--burst", "--processes", "2")
+
+    assert worker.ends() == 0, worker.errors
+    assert worker.output[-1] == "300 succeeded, 1 failed"
+    for number, result in enumerate(results):
+        result.refresh()
+        assert result.return_value == number + 1
+    failed.refresh()
+    assert failed.status == TaskResultStatus.FAILED
+    assert not TaskRow.objects.exists()
+
+
+def test_a_worker_says_once_what_it_is_and_that_it_is_ready(start_worker: StartWorker):
+    worker = start_worker("--queues", "mail,*", "--threads", "2", "--name", "anna")
+
+    line = worker.says("ready").rstrip()
+
+    expected = "worker anna: backend default, queues mail,*, 1 process × 2 threads, ready"
+    assert line == expected
+
+
+def test_a_limit_ends_the_worker_after_so_many_attempts(start_worker: StartWorker):
+    tasks.nothing.enqueue_many([((), {})] * 7)
+
+    worker = start_worker("--limit", "5", "--processes", "2")
+
+    assert worker.ends() == 0, worker.errors
+    assert worker.output[-1] == "5 succeeded, 0 failed"
+    assert TaskRow.objects.count() == 2
+
+
+def test_what_a_task_raises_fails_the_task_and_never_the_worker(
+    start_worker: StartWorker,
+):
+    left, interrupted = tasks.leave.enqueue(), tasks.interrupt_from_keyboard.enqueue()
+    innocent = tasks.add.enqueue(1)
+
+    worker = start_worker("--burst", "--threads", "1")
+
+    assert worker.ends() == 0, worker.errors
+    assert worker.output[-1] == "1 succeeded, 2 failed"
+    for result in (left, interrupted, innocent):
+        result.refresh()
+    assert left.errors[0].exception_class is SystemExit
+    assert interrupted.errors[0].exception_class is KeyboardInterrupt
+    assert innocent.return_value == 2
+
+
+def test_receivers_that_raise_change_nothing(start_worker: StartWorker):
+    result = tasks.echo.enqueue("heard")
+
+    worker = start_worker("--burst")
+
+    assert worker.ends() == 0, worker.errors
+    assert worker.output[-1] == "1 succeeded, 0 failed"
+    assert worker.errors.count("a receiver that raises") >= 2
+    result.refresh()
+    assert result.return_value == "heard"
+
+
+def test_a_success_inside_a_transaction_that_nobody_ended_is_a_failure(
+    start_worker: StartWorker,
+):
+    result = hostile_tasks.leave_transaction_open.enqueue()
+    innocent = tasks.nothing.enqueue()
+
+    worker = start_worker("--burst", "--threads", "1")
+
+    assert worker.ends() == 0, worker.errors
+    result.refresh()
+    innocent.refresh()
+    assert "inside a transaction of default" in result.errors[0].traceback
+    assert not Account.objects.exists()
+    assert innocent.status == TaskResultStatus.SUCCESSFUL
+
+
+def test_a_language_left_behind_is_gone_in_the_next_task(start_worker: StartWorker):
+    hostile_tasks.leave_language_behind.enqueue()
+    result = tasks.language_and_zone.enqueue()
+
+    worker = start_worker("--burst", "--threads", "1")
+
+    assert worker.ends() == 0, worker.errors
+    result.refresh()
+    assert result.return_value == ["en", "Europe/Vienna"]
+
+
+def test_a_fork_that_comes_back_from_its_task_ends_there(
+    start_worker: StartWorker, tmp_path: Path
+):
+    result = hostile_tasks.fork_and_return.enqueue(str(tmp_path))
+    innocent = tasks.nothing.enqueue()
+
+    worker = start_worker("--burst", "--threads", "1")
+
+    assert worker.ends() == 0, worker.errors
+    assert (tmp_path / "status").read_text() == "0"
+    result.refresh()
+    assert result.return_value > 0
+    innocent.refresh()
+    assert innocent.status == TaskResultStatus.SUCCESSFUL
+    assert ResultRow.objects.count() == 2
+
+
+def test_sigterm_lets_a_running_task_finish(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker().is_ready()
+    result = hostile_tasks.hold.enqueue(str(tmp_path))
+    pid = pid_in()
+
+    worker.ask_to_stop()
+    later = tasks.nothing.enqueue()
+    (tmp_path / "go").touch()
+
+    assert worker.ends() == 0, worker.errors
+    result.refresh()
+    assert result.return_value == pid
+    later.refresh()
+    assert later.status == TaskResultStatus.READY
+
+
+def test_sigterm_interrupts_a_task_at_its_checkpoint_and_charges_nothing(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker().is_ready()
+    result = hostile_tasks.hold_politely.enqueue(str(tmp_path))
+    pid_in()
+
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0, worker.errors
+    row = TaskRow.objects.get()
+    assert (row.state, row.attempt, row.crashes) == (TaskState.READY, 0, 0)
+    result.refresh()
+    assert result.errors == []
+
+
+def test_a_task_past_the_grace_is_given_back_uncharged(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker("--grace", "0.2").is_ready()
+    hostile_tasks.hold.enqueue(str(tmp_path))
+    pid_in()
+
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0, worker.errors
+    row = TaskRow.objects.get()
+    assert (row.state, row.attempt, row.crashes) == (TaskState.READY, 0, 0)
+
+
+def test_a_second_sigterm_stops_at_once(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker("--grace", "3600").is_ready()
+    hostile_tasks.hold.enqueue(str(tmp_path))
+    pid_in()
+
+    worker.ask_to_stop()
+    worker.says("stopping")
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0, worker.errors
+    assert TaskRow.objects.get().state == TaskState.READY
+
+
+def test_a_worker_stops_when_its_lifeline_ends(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker("--lifeline").is_ready()
+    hostile_tasks.hold_politely.enqueue(str(tmp_path))
+    pid_in()
+
+    worker.end_lifeline()
+
+    assert worker.ends() == 0, worker.errors
+    assert TaskRow.objects.get().state == TaskState.READY
+
+
+def test_children_stop_when_their_supervisor_is_killed(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker().is_ready()
+    hostile_tasks.hold_politely.enqueue(str(tmp_path))
+    child = pid_in()
+
+    worker.process.kill()
+
+    eventually(lambda: not is_alive(child), "the child ended")
+    row = TaskRow.objects.get()
+    assert (row.state, row.attempt, row.crashes) == (TaskState.READY, 0, 0)
+
+
+def test_a_killed_child_is_replaced_and_its_task_runs_again(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker("--threads", "1").is_ready()
+    result = hostile_tasks.hold.enqueue(str(tmp_path))
+    child = pid_in()
+
+    (tmp_path / "started").unlink()
+    os.kill(child, signal.SIGKILL)
+    heir = pid_in()
+    (tmp_path / "go").touch()
+
+    eventually(has_ended(result), "the task ended")
+    assert heir != child
+    assert result.return_value == heir
+    assert ResultRow.objects.get().crashes == 1
+    assert "killed by signal 9 (SIGKILL)" in worker.errors
+
+
+@pytest.mark.parametrize(
+    ("poison", "cause"),
+    [
+        (hostile_tasks.exit_process, "exit code 3"),
+        (hostile_tasks.crash_process, "killed by signal 11 (SIGSEGV)"),
+        (hostile_tasks.kill_process, "killed by signal 9 (SIGKILL)"),
+    ],
+    ids=["exit", "segmentation fault", "kill"],
+)
+def test_a_poison_pill_ends_after_three_processes_and_its_neighbours_succeed(
+    start_worker: StartWorker, poison, cause: str
+):
+    result = poison.enqueue()
+    tasks.nothing.enqueue_many([((), {})] * 20)
+
+    worker = start_worker("--burst", "--threads", "1")
+
+    assert worker.ends() == 0, worker.errors
+    assert worker.output[-1] == "20 succeeded, 1 failed"
+    result.refresh()
+    assert len(result.errors) == 3
+    assert cause in result.errors[-1].traceback
+    assert ResultRow.objects.get(uuid=result.id).status == ResultStatus.CRASHED
+
+
+def test_a_frozen_worker_changes_nothing_the_next_one_wrote_and_goes_on(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    frozen = start_worker("--name", "frozen").is_ready()
+    result = hostile_tasks.hold.enqueue(str(tmp_path))
+    child = pid_in()
+    (tmp_path / "started").unlink()
+
+    os.kill(child, signal.SIGSTOP)
+    second = start_worker("--name", "second").is_ready()
+    heir = pid_in()
+    (tmp_path / "go").touch()
+    eventually(has_ended(result), "the second worker finished the task")
+    written = ResultRow.objects.values().get()
+    os.kill(child, signal.SIGCONT)
+    eventually(lambda: "the lease was lost" in frozen.errors, "the zombie was refused")
+    eventually(lambda: "going on afresh" in frozen.errors, "it took a fresh id")
+
+    assert result.return_value == heir
+    assert ResultRow.objects.values().get() == written
+    second.kill_all()
+    later = tasks.nothing.enqueue()
+    eventually(has_ended(later), "the first worker ran another task")
+    assert later.worker_ids == ["frozen"]
+
+
+def test_a_worker_that_cannot_load_its_tasks_ends_and_says_why(
+    start_worker: StartWorker, tmp_path: Path
+):
+    (tmp_path / "broken_settings.py").write_text(
+        "from tests.integration.settings import *\n"
+        "ERRANDS = {'IMPORTS': ['no_such_module']}\n"
+    )
+
+    worker = start_worker(
+        DJANGO_SETTINGS_MODULE="broken_settings",
+        PYTHONPATH=os.pathsep.join(["src", ".", str(tmp_path)]),
+    )
+
+    assert worker.ends() == 1
+    assert "No module named 'no_such_module'" in worker.errors
+    assert "ended before it was ready: exit code 1" in worker.errors

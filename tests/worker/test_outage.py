@@ -1,0 +1,65 @@
+"""What a loop does while its database is away."""
+
+import logging
+
+import pytest
+from django.db import OperationalError, ProgrammingError
+
+from errands.worker.outage import Outage
+
+
+@pytest.fixture
+def pauses() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def outage(pauses: list[float]) -> Outage:
+    return Outage("courier", sleep=pauses.append)
+
+
+def test_pauses_double_from_half_a_second_to_five(outage: Outage, pauses: list[float]):
+    for _ in range(6):
+        outage.endure(OperationalError("gone"))
+
+    assert pauses == [0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
+
+
+def test_the_next_outage_begins_with_a_short_pause(outage: Outage, pauses: list[float]):
+    outage.endure(OperationalError("gone"))
+    outage.endure(OperationalError("gone"))
+    outage.end()
+    outage.endure(OperationalError("gone"))
+
+    assert pauses == [0.5, 1.0, 0.5]
+
+
+def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
+    outage: Outage, caplog: pytest.LogCaptureFixture
+):
+    for _ in range(3):
+        outage.endure(OperationalError("server closed\nthe connection"))
+    outage.end()
+    outage.end()
+
+    assert caplog.messages == [
+        "courier: waiting for the database: server closed the connection",
+        "courier: the database is back",
+    ]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OperationalError("no such table: errands_task"),
+        ProgrammingError('relation "errands_task" does not exist'),
+    ],
+    ids=["SQLite", "PostgreSQL"],
+)
+def test_missing_tables_are_waited_for_as_migrations(
+    outage: Outage, error, caplog: pytest.LogCaptureFixture
+):
+    outage.endure(error)
+
+    assert caplog.messages == [f"courier: waiting for migrations: {error}"]
+    assert caplog.records[0].levelno == logging.WARNING

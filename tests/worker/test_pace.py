@@ -1,0 +1,47 @@
+"""How much is claimed ahead."""
+
+import pytest
+
+from errands.worker.pace import Pace
+
+
+def pace_of(seconds: float, *, threads: int = 5) -> Pace:
+    pace = Pace(threads)
+    pace.note(seconds)
+    return pace
+
+
+def test_nothing_is_claimed_ahead_before_anything_came_back():
+    assert Pace(5).ahead == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "ahead"),
+    [(0.000_01, 500), (0.0005, 500), (0.001, 250), (0.01, 25), (0.0101, 0), (60, 0)],
+)
+def test_ahead_is_what_five_threads_do_in_fifty_milliseconds(seconds, ahead):
+    assert pace_of(seconds).ahead == ahead
+
+
+def test_an_attempt_that_took_no_time_at_all_is_no_division_by_zero():
+    assert pace_of(0.0).ahead == 500
+
+
+def test_one_slow_attempt_among_quick_ones_ends_claiming_ahead_for_a_while():
+    pace = pace_of(0.001)
+
+    pace.note(1.0)
+    after_one = pace.ahead
+    for _ in range(100):
+        pace.note(0.001)
+
+    assert after_one == 0
+    assert pace.ahead > 100
+
+
+def test_a_forgotten_pace_claims_nothing_ahead():
+    pace = pace_of(0.001)
+
+    pace.forget()
+
+    assert pace.ahead == 0

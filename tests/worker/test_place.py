@@ -1,0 +1,46 @@
+"""A place for one child process."""
+
+from pathlib import Path
+
+import pytest
+
+from errands.worker import place
+from errands.worker.options import WorkerOptions
+from errands.worker.place import Place, cause_of_death
+
+
+@pytest.mark.parametrize(
+    ("code", "cause"),
+    [
+        (3, "exit code 3"),
+        (-9, "killed by signal 9 (SIGKILL)"),
+        (-11, "killed by signal 11 (SIGSEGV)"),
+        (-99, "killed by signal 99"),
+    ],
+)
+def test_the_cause_of_death_is_told_in_words(code, cause):
+    assert cause_of_death(code) == cause
+
+
+def test_pauses_between_children_double_to_half_a_minute(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(place.time, "monotonic", lambda: 5.0)
+    crashing = Place(tmp_path / "slots", WorkerOptions())
+
+    pauses = [crashing.next_pause() for _ in range(11)]
+
+    assert pauses[:4] == [0.1, 0.2, 0.4, 0.8]
+    assert pauses[-2:] == [30.0, 30.0]
+    crashing.slots.close()
+
+
+def test_a_child_that_lived_for_a_while_is_replaced_at_once(tmp_path: Path, monkeypatch):
+    now = [5.0]
+    monkeypatch.setattr(place.time, "monotonic", lambda: now[0])
+    crashing = Place(tmp_path / "slots", WorkerOptions())
+    for _ in range(11):
+        crashing.next_pause()
+
+    now[0] = 60.0
+
+    assert crashing.next_pause() == 0.1
+    crashing.slots.close()
