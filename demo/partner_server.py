@@ -31,7 +31,8 @@ PAGES, PAGE_SIZE = 10, 300
 PASS_LASTS = 600
 
 SEED = 2013
-FAILS, IS_SLOW, IS_SLOW_FOR = 0.35, 0.3, 1.2
+LATENCY, SLOW_LATENCY = 0.4, 1.8
+FAILS, IS_SLOW = 0.35, 0.25
 ANSWERS_AT_LEAST_EACH = 4
 
 
@@ -102,8 +103,7 @@ class PartnerHandler(BaseHTTPRequestHandler):
         if page not in range(1, PAGES + 1):
             return self._answer(404, {"error": "no such page"})
         luck = self.server.luck(caller, page)
-        if luck.random() < IS_SLOW:
-            time.sleep(IS_SLOW_FOR)
+        time.sleep(SLOW_LATENCY if luck.random() < IS_SLOW else LATENCY)
         is_patient = self.server.tries(caller, page) >= ANSWERS_AT_LEAST_EACH
         if luck.random() < FAILS and not is_patient:
             return self._answer(503, {"error": "try again"})

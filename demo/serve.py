@@ -15,7 +15,6 @@ import sys
 import time
 from pathlib import Path
 from threading import Event, Thread
-from types import FrameType
 
 import django
 from django.core.management import call_command
@@ -41,7 +40,7 @@ def main() -> None:
     site = site_server()
     for server in (partner, site):
         Thread(target=server.serve_forever, daemon=True).start()
-    say(f"\n  The demo is at http://{site.server_name}:{site.server_port}/\n")
+    say(f"\n  The demo is at http://{site.server_address[0]!s}:{site.server_port}/\n")
     say("  Ctrl-C stops it.\n")
     keep_a_worker(stopped)
 
@@ -117,12 +116,8 @@ def stop(worker: "subprocess.Popen[bytes]") -> None:
 def stopped_by_signals() -> Event:
     """Return what Ctrl-C and SIGTERM set."""
     stopped = Event()
-
-    def stop_serving(number: int, frame: FrameType | None) -> None:
-        stopped.set()
-
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop_serving)
+        signal.signal(number, lambda *_signal: stopped.set())
     return stopped
 
 

@@ -2,6 +2,13 @@
 
 from django.conf import settings
 from django.contrib.auth.models import User
+from django.http import HttpRequest
+
+
+class SignedInRequest(HttpRequest):
+    """A request that ``login_required`` has let through."""
+
+    user: User
 
 
 def demo_users() -> list[User]:

@@ -7,12 +7,16 @@ from datetime import date
 
 from flights.models import Airport
 
-BAR_STEP = 50
-BAR_WIDTH = 34
-CHART_HEIGHT = 140
+BAR_STEP = 60
+BAR_WIDTH = 40
+CHART_HEIGHT = 110
 
 CELL_STEP = 13
 LEVELS = (0.5, 0.65, 0.75, 0.85)
+
+WEIGHTS = (1_000, 4_000, 8_000)
+# Enough to recognise the country by, few enough not to overlap.
+LABELLED = {"ATL", "DEN", "DFW", "LAX", "MIA", "ORD", "SEA", "SFO", "SJU"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,7 @@ class Bar:
     x: int
     y: float
     height: float
+    is_peak: bool
 
     @property
     def center(self) -> float:
@@ -44,6 +49,7 @@ def bars(values: Sequence[tuple[str, float]], *, unit: str = "") -> list[Bar]:
                 x=position * BAR_STEP + (BAR_STEP - BAR_WIDTH) // 2,
                 y=round(CHART_HEIGHT - height, 1),
                 height=height,
+                is_peak=value == greatest,
             )
         )
     return made
@@ -79,6 +85,7 @@ class Arc:
     y: float
     weight: int
     title: str
+    label: str
 
 
 def arcs(center: Airport, destinations: Iterable[tuple[Airport, int]]) -> list[Arc]:
@@ -90,9 +97,10 @@ def arcs(center: Airport, destinations: Iterable[tuple[Airport, int]]) -> list[A
         lift = 0.16 * math.dist((x0, y0), (x, y))
         bend = f"{(x0 + x) / 2:.1f} {(y0 + y) / 2 - lift:.1f}"
         path = f"M{x0:.1f} {y0:.1f}Q{bend} {x:.1f} {y:.1f}"
-        weight = 1 + sum(flights >= least for least in (1_000, 4_000, 8_000))
+        weight = 1 + sum(flights >= least for least in WEIGHTS)
         title = f"{airport.name}: {flights:,} flights"
-        made.append(Arc(path, round(x, 1), round(y, 1), weight, title))
+        label = airport.code if airport.code in LABELLED else ""
+        made.append(Arc(path, round(x, 1), round(y, 1), weight, title, label))
     return made
 
 

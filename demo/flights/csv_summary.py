@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import TextIOWrapper
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from django.utils.translation import gettext as _
 
 from errands import JobError
+
+if TYPE_CHECKING:
+    from _csv import Reader
 
 SAMPLE = 64 * 1024
 SNIFFED_LINES = 50
@@ -137,9 +140,7 @@ def summarise(file: IO[bytes], dialect: Dialect) -> Iterator[Summary]:
 
     A file of a header alone yields once, with no rows.
     """
-    text = TextIOWrapper(
-        file, encoding=dialect.encoding, errors="replace", newline=""
-    )
+    text = TextIOWrapper(file, encoding=dialect.encoding, errors="replace", newline="")
     rows = readable(csv.reader(lines_of(text), delimiter=dialect.delimiter))
     first = next(rows)
     if len(first) > COLUMN_LIMIT:
@@ -227,23 +228,19 @@ def lines_of(text: TextIOWrapper) -> Iterator[str]:
         number += 1
         if len(line) == LINE_LIMIT:
             raise JobError(
-                _("Line %(line)s is longer than a million characters.")
-                % {"line": number}
+                _("Line %(line)s is longer than a million characters.") % {"line": number}
             )
         yield line
 
 
-def readable(rows: Iterator[list[str]]) -> Iterator[list[str]]:
+def readable(rows: "Reader") -> Iterator[list[str]]:
     """Return the rows that are not empty; say where one cannot be read."""
-    number = 1
     try:
-        for number, row in enumerate(rows, 1):
-            if row:
-                yield row
+        yield from filter(None, rows)
     except csv.Error as error:
         raise JobError(
-            _("Row %(row)s or the one after it cannot be read: %(reason)s.")
-            % {"row": number, "reason": error}
+            _("Line %(line)s cannot be read: %(reason)s.")
+            % {"line": rows.line_num, "reason": error}
         ) from error
 
 

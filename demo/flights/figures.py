@@ -5,7 +5,7 @@ from typing import Any
 from django.core.cache import cache
 from django.db.models import Avg, Count, Q
 
-from flights.charts import arcs
+from flights.charts import arcs, projected
 from flights.jobs.reports import MONTHS, month_bars, month_of, percent
 from flights.models import ON_TIME, Airline, Airport, Flight
 
@@ -19,6 +19,7 @@ def overview() -> dict[str, Any]:
 
 def _overview() -> dict[str, Any]:
     flights = Flight.objects.all()
+    center = Airport.objects.get(code=CENTER)
     months = [month_of(flights, month) for month in MONTHS]
     year = flights.aggregate(
         flights=Count("pk"),
@@ -31,15 +32,14 @@ def _overview() -> dict[str, Any]:
     return year | {
         "late_percent": percent(year["late"], year["flights"]),
         "delays": month_bars(months, "late_percent", unit=" %"),
-        "map": arcs(Airport.objects.get(code=CENTER), destinations()),
+        "map": arcs(center, destinations()),
+        "home": projected(center),
     }
 
 
 def airlines() -> list[dict[str, Any]]:
     """Return the airlines with their flights, the greatest first."""
-    counted = dict(
-        Flight.objects.order_by().values_list("airline").annotate(Count("pk"))
-    )
+    counted = dict(Flight.objects.order_by().values_list("airline").annotate(Count("pk")))
     every = Airline.objects.in_bulk()
     most = sorted(counted.items(), key=lambda item: -item[1])
     return [{"airline": every[code], "flights": flights} for code, flights in most]

@@ -16,7 +16,14 @@ UPLOAD_LIMIT = 200 * MB
 NEW_YORK = ("EWR", "JFK", "LGA")
 
 
-class UploadForm(forms.Form):
+class LabelledForm(forms.Form):
+    """A form whose labels end without a colon."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+
+
+class UploadForm(LabelledForm):
     """A CSV file, of whatever kind."""
 
     file = forms.FileField(
@@ -34,7 +41,7 @@ class UploadForm(forms.Form):
         return file
 
 
-class PunctualityForm(forms.Form):
+class PunctualityForm(LabelledForm):
     """An airline and one of New York's airports."""
 
     airline = forms.ModelChoiceField(Airline.objects.all(), label=_("Airline"))
@@ -43,7 +50,7 @@ class PunctualityForm(forms.Form):
     )
 
 
-class PartnerForm(forms.Form):
+class PartnerForm(LabelledForm):
     """The key for the partner, and who may see what comes of it.
 
     The key is checked while the visitor waits, at most 2 seconds, and traded

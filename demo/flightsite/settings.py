@@ -110,5 +110,8 @@ LOGGING = {
     "formatters": {"plain": {"format": "{levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "plain"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {"django.server": {"level": "ERROR"}},
+    "loggers": {
+        "django.server": {"level": "ERROR"},
+        "django.tasks": {"level": "WARNING"},
+    },
 }

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from django.db import DEFAULT_DB_ALIAS, DatabaseError, connections, models
+from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ class Sidecar:
     def _run(self, cursor: "CursorWrapper", sql: str, params: Sequence[Any]) -> None:
         try:
             cursor.execute(sql, params)
-        except DatabaseError:
+        except Error:
             # The connection may be the reason; the next call gets a new one.
             self._connection.close()
             raise

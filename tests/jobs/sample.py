@@ -56,7 +56,7 @@ class Guarded(Scripted):
 class Once(Scripted):
     """A job whose second click returns the open run."""
 
-    unique = ("owner", "arguments")
+    unique: ClassVar[tuple[str, ...]] = ("owner", "arguments")
 
     def perform(self, number: int = 0) -> None:
         """Do nothing."""

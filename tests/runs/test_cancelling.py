@@ -1,11 +1,13 @@
 """Cancelling a run, whatever its attempt does meanwhile."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.tasks import TaskResultStatus, task_backends
 
 from errands.runs import cancelling
+from errands.runs.ending import end
 from errands.runs.models import Run
 from errands.runs.possession import Possession
 from errands.runs.states import State
@@ -45,9 +47,7 @@ def test_a_cancelled_run_is_not_attempted_even_if_its_task_is(
     assert Run.objects.values().get() == ended
 
 
-def test_a_running_run_is_asked_to_stop(
-    new_run: NewRun, take_over: TakeOver
-) -> None:
+def test_a_running_run_is_asked_to_stop(new_run: NewRun, take_over: TakeOver) -> None:
     run = new_run()
     take_over(run)
 
@@ -87,10 +87,9 @@ def test_a_run_given_back_while_it_is_cancelled_is_cancelled(
     possession: Possession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = stored(possession.run.pk)
-    end = cancelling.end
 
-    def end_then_give_back(*args: object, **kwargs: object) -> bool:
-        ended = end(*args, **kwargs)  # type: ignore[arg-type]
+    def end_then_give_back(*args: Any, **kwargs: Any) -> bool:
+        ended = end(*args, **kwargs)
         if stored(run.pk).state == State.RUNNING:
             possession.interrupted()
         return ended

@@ -230,9 +230,7 @@ def test_a_status_for_the_pause_is_gone_in_the_next_attempt(
 def test_the_task_carries_what_the_run_asks_for(
     remote_worker: Worker, new_run: NewRun
 ) -> None:
-    run = new_run(
-        jobs.export, backend="remote", queue_name="reports", priority=7
-    )
+    run = new_run(jobs.export, backend="remote", queue_name="reports", priority=7)
 
     (task,) = RemoteEngine.tasks.values()
     assert (task.task.queue_name, task.task.priority) == ("reports", 7)

@@ -8,91 +8,32 @@ engine rescues what the dead worker held, the sweeps run, and a second worker
 goes on. Then every run has ended, exactly once.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from django.core.files.storage import FileSystemStorage
-from django.db import connection
 from django.tasks import task_backends
 
+from errands.queue import liveness
 from errands.runs import sweeps
 from errands.runs.models import Run
 from errands.runs.states import State
-from errands.sidecar import Sidecar
 from errands.tasks.sweeps import run_sweeps
 from tests.runs import jobs
-from tests.runs.engines import RemoteEngine, Worker
+from tests.runs.engines import SharedWorker, Worker
+from tests.runs.life import Life, start_and_perform
 
 type NewRun = Callable[..., Run]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MOST_BOUNDARIES = 400
-
-
-class Killed(BaseException):
-    """The process is dead: nothing after this line happens."""
-
-
-class Life:
-    """A process that dies at one boundary, and does nothing afterwards."""
-
-    def __init__(self, *, dies_at: int) -> None:
-        self.dies_at = dies_at
-        self.passed = 0
-        self.is_dead = False
-
-    def boundary(self) -> None:
-        """Pass a boundary, or die there; the dead die again at the next."""
-        self.passed += 1
-        if self.is_dead or self.passed == self.dies_at:
-            self.is_dead = True
-            raise Killed
-
-    def around(self, call: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function with a boundary before and after it."""
-
-        def bounded(*args: Any, **kwargs: Any) -> Any:
-            self.boundary()
-            result = call(*args, **kwargs)
-            self.boundary()
-            return result
-
-        return bounded
-
-    def around_statement(
-        self, execute: Callable[..., Any], sql: str, params: Any, *rest: Any
-    ) -> Any:
-        """Put a boundary on both sides of a statement."""
-        return self.around(execute)(sql, params, *rest)
-
-    @contextmanager
-    def lived(self) -> Iterator[None]:
-        """Live, until death or the end of the block, then drop all that was open."""
-        with ExitStack() as patches, pytest.MonkeyPatch.context() as patch:
-            patches.enter_context(connection.execute_wrapper(self.around_statement))
-            patch.setattr(connection, "commit", self.around(connection.commit))
-            for owner, name in OUTSIDE:
-                patch.setattr(owner, name, self.around(getattr(owner, name)))
-            try:
-                yield
-            except Killed:
-                pass
-        connection.close()
-
-
-OUTSIDE: list[tuple[type, str]] = [
-    (Sidecar, "update"),
-    (FileSystemStorage, "save"),
-    (FileSystemStorage, "delete"),
-    (FileSystemStorage, "listdir"),
-    (RemoteEngine, "enqueue"),
-    (RemoteEngine, "finish"),
-]
 
 
 class Ends:
@@ -163,9 +104,7 @@ def test_a_job_killed_anywhere_ends_once_and_well(
     runs = boundaries(live)
 
     assert {run.state for run in runs} == {State.SUCCEEDED}
-    assert all(
-        run.results["orders.csv"].text == "id,total\r\n1,9.90\r\n" for run in runs
-    )
+    assert all(run.results["orders.csv"].text == "id,total\r\n1,9.90\r\n" for run in runs)
     assert {path for path in site.rglob("*") if path.is_file()} == {
         site / result.key for run in runs for result in run.results.values()
     }
@@ -262,9 +201,7 @@ def test_a_sweep_killed_anywhere_is_repeated_by_the_next(
     boundaries: Callable[[Callable[[], None]], list[Run]],
 ) -> None:
     def live() -> None:
-        left = Run(
-            job=jobs.export.module_path, queue_name="jobs", backend=worker.alias
-        )
+        left = Run(job=jobs.export.module_path, queue_name="jobs", backend=worker.alias)
         left.save(force_insert=True)
         run_sweeps()
         worker.drain()
@@ -272,3 +209,35 @@ def test_a_sweep_killed_anywhere_is_repeated_by_the_next(
     runs = boundaries(live)
 
     assert {run.state for run in runs} == {State.SUCCEEDED}
+
+
+@pytest.mark.parametrize("share", [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
+def test_a_process_killed_by_the_system_leaves_a_run_that_ends_once(
+    site: Path, share: float
+) -> None:
+    whole = Life()
+    with whole.lived():
+        start_and_perform()
+    Run.objects.all().delete()
+
+    killed = live_in_a_process(dies_at=int(whole.passed * share), media=site)
+    ends, survivor = Ends(), SharedWorker()
+    ends.look()
+    liveness.rescue_lost(survivor.store)
+    recover(survivor, ends)
+
+    assert killed.returncode == -signal.SIGKILL
+    assert [run.state for run in Run.objects.all()] in ([], [State.SUCCEEDED])
+    assert ends.changed == []
+
+
+def live_in_a_process(*, dies_at: int, media: Path) -> "subprocess.CompletedProcess[str]":
+    """Start and perform a run in a process of its own that dies on the way."""
+    return subprocess.run(
+        [sys.executable, "-m", "tests.runs.life", str(dies_at), str(media)],
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings"},
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )

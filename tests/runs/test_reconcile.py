@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -135,9 +136,7 @@ def test_a_task_of_an_older_dispatch_does_not_end_the_run(new_run: NewRun) -> No
     assert stored(run.pk).state == State.QUEUED
 
 
-def test_an_ended_run_is_not_ended_again(
-    new_run: NewRun, take_over: TakeOver
-) -> None:
+def test_an_ended_run_is_not_ended_again(new_run: NewRun, take_over: TakeOver) -> None:
     run = new_run()
     possession = take_over(run, task_id="task")
     assert possession is not None
@@ -152,10 +151,8 @@ def test_an_ended_run_is_not_ended_again(
 def test_the_owner_is_told_in_their_language(
     worker: Worker, new_run: NewRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told_in = []
-    monkeypatch.setattr(
-        reconcile, "SOMETHING_WENT_WRONG", Spoken(told_in.append)
-    )
+    told_in: list[str | None] = []
+    monkeypatch.setattr(reconcile, "SOMETHING_WENT_WRONG", Spoken(told_in.append))
     new_run(jobs.explode, backend=worker.alias, language="de")
 
     worker.drain()
@@ -165,7 +162,13 @@ def test_the_owner_is_told_in_their_language(
 
 def test_other_tasks_cost_no_query(new_run: NewRun) -> None:
     run = new_run()
-    others = [[], ["text", 1], [str(uuid4())], [str(uuid4()), "1"], [1, 2, 3]]
+    others: list[list[Any]] = [
+        [],
+        ["text", 1],
+        [str(uuid4())],
+        [str(uuid4()), "1"],
+        [1, 2, 3],
+    ]
 
     with CaptureQueriesContext(connection) as queries:
         for args in others:

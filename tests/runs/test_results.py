@@ -184,7 +184,9 @@ def test_the_same_name_again_replaces_the_former(
 
 def test_an_unknown_mode_is_refused(possession: Possession) -> None:
     with (
-        pytest.raises(ResultError, match="Mode 'a' of result 'note.txt': 'w' or 'wb'."),
+        pytest.raises(
+            ResultError, match=r"Mode 'a' of result 'note\.txt': 'w' or 'wb'\."
+        ),
         possession.results.open("note.txt", "a"),  # type: ignore[call-overload]
     ):
         pass

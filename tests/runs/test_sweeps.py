@@ -27,9 +27,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 LONG_AGO = timezone.now() - timedelta(hours=1)
 
 
-def test_a_run_left_in_the_outbox_is_dispatched(
-    worker: Worker, new_run: NewRun
-) -> None:
+def test_a_run_left_in_the_outbox_is_dispatched(worker: Worker, new_run: NewRun) -> None:
     run = left_in_the_outbox(new_run(backend=worker.alias))
 
     dispatched = sweeps.dispatch_what_was_left()
@@ -178,7 +176,7 @@ def test_a_long_queue_hides_no_run_for_ever(
     monkeypatch.setattr(sweeps, "BATCH", 2)
     monkeypatch.setattr(sweeps, "_patrol", sweeps.Patrol())
     runs = [dispatched_long_ago(new_run()) for _ in range(5)]
-    TaskRow.objects.filter(uuid=stored(runs[-1].pk).dispatched_task).delete()
+    TaskRow.objects.filter(uuid=stored(runs[-1].pk).responsible_task).delete()
 
     ended = [sweeps.end_runs_without_a_task() for _ in range(3)]
 

@@ -52,9 +52,8 @@ class CountPolitely(Job):
         """Append each number to a file, once."""
         place = Path(directory)
         with self.step("count") as step:
-            for number in step.track(range(LINES), cursor=lambda number: number):
-                if step.cursor is not None and number <= step.cursor:
-                    continue
+            left = range(0 if step.cursor is None else step.cursor + 1, LINES)
+            for number in step.track(left, cursor=int):
                 with (place / "numbers").open("a") as numbers:
                     numbers.write(f"{number}\n")
                 if number == LINES // 2 and not (place / "go").exists():

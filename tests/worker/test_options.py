@@ -1,5 +1,7 @@
 """The worker's options: refused with a reason, shared out, carried as JSON."""
 
+import re
+
 import pytest
 
 from errands.queue.claims import Selection
@@ -25,10 +27,8 @@ def test_threads_and_grace_come_from_the_site_unless_they_are_given(settings):
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_remedy(given, message):
-    with pytest.raises(ValueError, match="") as refused:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         WorkerOptions(**given)
-
-    assert str(refused.value) == message
 
 
 def test_the_selection_has_queues_in_order_and_the_range_of_priorities():

@@ -8,7 +8,7 @@ from django.contrib.auth.models import AbstractBaseUser
 from django.db.models import Max
 from django.utils.translation import gettext_lazy as _
 
-from errands import Job, Message, Run
+from errands import Job, Redirect, Run
 from flights import dataset
 from flights.dataset import whole
 from flights.models import Airline, Airport, Flight
@@ -35,7 +35,7 @@ class LoadFlights(Job):
     title = _("Loading 336,776 flights")
     result_expires = None
 
-    def perform(self) -> Message:
+    def perform(self) -> Redirect:
         """Insert what is missing, in the order of the file."""
         self.status(_("Airlines and airports"))
         Airline.objects.bulk_create(airlines(), ignore_conflicts=True)
@@ -49,7 +49,7 @@ class LoadFlights(Job):
         for batch in batched(missing, BATCH, strict=False):
             Flight.objects.bulk_create(batch)
             self.progress.advance(len(batch))
-        return Message(_("Every flight of 2013 is here."))
+        return Redirect("flights:home")
 
 
 def is_loading() -> bool:

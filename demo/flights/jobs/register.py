@@ -2,8 +2,8 @@
 
 import csv
 import time
-from collections.abc import Iterable
-from typing import IO, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import IO
 
 from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
@@ -79,7 +79,7 @@ class FetchRegister(Job):
                 run=self.run,
                 tail_number=row["tailnum"],
                 year=whole(row["year"]),
-                manufacturer=row["manufacturer"].title(),
+                manufacturer=row["manufacturer"],
                 model=row["model"],
                 engines=int(row["engines"]),
                 seats=int(row["seats"]),
@@ -97,7 +97,9 @@ def write_planes(file: IO[str], planes: Iterable[Aircraft]) -> None:
     writer.writerows([getattr(plane, name) for name in columns] for plane in planes)
 
 
-def by_manufacturer(planes: "QuerySet[Aircraft, Aircraft]") -> list[dict[str, Any]]:
+def by_manufacturer(
+    planes: "QuerySet[Aircraft, Aircraft]",
+) -> Sequence[Mapping[str, object]]:
     """Return how many planes and seats each manufacturer has, most first."""
     named = planes.order_by().values("manufacturer")
     counted = named.annotate(planes=Count("pk"), seats=Sum("seats"))

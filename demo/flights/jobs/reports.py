@@ -27,9 +27,7 @@ class AirlineReport(Job):
         """Gather the figures of each month, then those of the year."""
         flights = Flight.objects.filter(airline=airline)
         tracked = self.track(MONTHS, title=_("Month by month"))
-        months = [
-            month_of(flights, month) for month in paced(tracked, total=len(MONTHS))
-        ]
+        months = [month_of(flights, month) for month in paced(tracked, total=len(MONTHS))]
         self.status(_("Busiest routes"))
         year = flights.aggregate(
             flights=Count("pk"),

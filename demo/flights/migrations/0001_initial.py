@@ -6,97 +6,181 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('errands', '0001_initial'),
+        ("errands", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Airline',
+            name="Airline",
             fields=[
-                ('code', models.CharField(max_length=2, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
+                (
+                    "code",
+                    models.CharField(max_length=2, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=100)),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Airport',
+            name="Airport",
             fields=[
-                ('code', models.CharField(max_length=3, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
-                ('latitude', models.FloatField()),
-                ('longitude', models.FloatField()),
+                (
+                    "code",
+                    models.CharField(max_length=3, primary_key=True, serialize=False),
+                ),
+                ("name", models.CharField(max_length=100)),
+                ("latitude", models.FloatField()),
+                ("longitude", models.FloatField()),
             ],
             options={
-                'ordering': ['name'],
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='Upload',
+            name="Upload",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('file', models.FileField(upload_to='uploads/%Y-%m-%d/')),
-                ('name', models.CharField(max_length=255)),
-                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
-                ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("file", models.FileField(upload_to="uploads/%Y-%m-%d/")),
+                ("name", models.CharField(max_length=255)),
+                ("created_at", models.DateTimeField(auto_now_add=True, db_index=True)),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Aircraft',
+            name="Aircraft",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('tail_number', models.CharField(max_length=6)),
-                ('year', models.PositiveSmallIntegerField(null=True)),
-                ('manufacturer', models.CharField(max_length=100)),
-                ('model', models.CharField(max_length=100)),
-                ('engines', models.PositiveSmallIntegerField()),
-                ('seats', models.PositiveSmallIntegerField()),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='errands.run')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("tail_number", models.CharField(max_length=6)),
+                ("year", models.PositiveSmallIntegerField(null=True)),
+                ("manufacturer", models.CharField(max_length=100)),
+                ("model", models.CharField(max_length=100)),
+                ("engines", models.PositiveSmallIntegerField()),
+                ("seats", models.PositiveSmallIntegerField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="errands.run",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'aircraft',
-                'constraints': [models.UniqueConstraint(fields=('run', 'tail_number'), name='aircraft_once_per_run')],
+                "verbose_name_plural": "aircraft",
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("run", "tail_number"), name="aircraft_once_per_run"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='DayCheck',
+            name="DayCheck",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('day', models.DateField()),
-                ('flights', models.PositiveIntegerField()),
-                ('on_time', models.PositiveIntegerField()),
-                ('attempt', models.PositiveIntegerField()),
-                ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='+', to='errands.run')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True,
+                        primary_key=True,
+                        serialize=False,
+                        verbose_name="ID",
+                    ),
+                ),
+                ("day", models.DateField()),
+                ("flights", models.PositiveIntegerField()),
+                ("on_time", models.PositiveIntegerField()),
+                ("attempt", models.PositiveIntegerField()),
+                (
+                    "run",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to="errands.run",
+                    ),
+                ),
             ],
             options={
-                'constraints': [models.UniqueConstraint(fields=('run', 'day'), name='daycheck_once_per_day')],
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("run", "day"), name="daycheck_once_per_day"
+                    )
+                ],
             },
         ),
         migrations.CreateModel(
-            name='Flight',
+            name="Flight",
             fields=[
-                ('line', models.PositiveIntegerField(primary_key=True, serialize=False)),
-                ('number', models.PositiveSmallIntegerField()),
-                ('tail_number', models.CharField(blank=True, max_length=6)),
-                ('day', models.DateField()),
-                ('month', models.PositiveSmallIntegerField()),
-                ('departs_at', models.DateTimeField()),
-                ('departure_delay', models.SmallIntegerField(null=True)),
-                ('arrival_delay', models.SmallIntegerField(null=True)),
-                ('air_time', models.PositiveSmallIntegerField(null=True)),
-                ('distance', models.PositiveSmallIntegerField()),
-                ('airline', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='flights.airline')),
-                ('destination', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='arrivals', to='flights.airport')),
-                ('origin', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='departures', to='flights.airport')),
+                ("line", models.PositiveIntegerField(primary_key=True, serialize=False)),
+                ("number", models.PositiveSmallIntegerField()),
+                ("tail_number", models.CharField(blank=True, max_length=6)),
+                ("day", models.DateField()),
+                ("month", models.PositiveSmallIntegerField()),
+                ("departs_at", models.DateTimeField()),
+                ("departure_delay", models.SmallIntegerField(null=True)),
+                ("arrival_delay", models.SmallIntegerField(null=True)),
+                ("air_time", models.PositiveSmallIntegerField(null=True)),
+                ("distance", models.PositiveSmallIntegerField()),
+                (
+                    "airline",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        to="flights.airline",
+                    ),
+                ),
+                (
+                    "destination",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="arrivals",
+                        to="flights.airport",
+                    ),
+                ),
+                (
+                    "origin",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="departures",
+                        to="flights.airport",
+                    ),
+                ),
             ],
             options={
-                'indexes': [models.Index(fields=['airline', 'departs_at'], name='flight_airline'), models.Index(fields=['day'], name='flight_day'), models.Index(fields=['tail_number'], name='flight_tail_number')],
+                "indexes": [
+                    models.Index(fields=["airline", "departs_at"], name="flight_airline"),
+                    models.Index(fields=["day"], name="flight_day"),
+                    models.Index(fields=["tail_number"], name="flight_tail_number"),
+                ],
             },
         ),
     ]

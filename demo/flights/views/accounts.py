@@ -19,6 +19,10 @@ class DemoLoginView(LoginView):
     template_name = "flights/login.html"
     redirect_authenticated_user = True
 
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Leave out the colon after labels, as the other forms do."""
+        return super().get_form_kwargs() | {"label_suffix": ""}
+
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the password, which is no secret."""
         return super().get_context_data(password=settings.DEMO_PASSWORD, **kwargs)

@@ -3,6 +3,7 @@
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from flights import figures
@@ -26,7 +27,8 @@ def airlines(request: HttpRequest) -> HttpResponse:
 def export(request: HttpRequest, code: str) -> HttpResponse:
     """Start the export of an airline's flights."""
     airline = get_object_or_404(Airline, code=code)
-    return redirect(ExportCarrier.start(request, airline))
+    title = _("%(airline)s: flights as CSV") % {"airline": airline}
+    return redirect(ExportCarrier.using(title=title).start(request, airline))
 
 
 @require_POST
@@ -34,4 +36,5 @@ def export(request: HttpRequest, code: str) -> HttpResponse:
 def report(request: HttpRequest, code: str) -> HttpResponse:
     """Start the report on an airline."""
     airline = get_object_or_404(Airline, code=code)
-    return redirect(AirlineReport.start(request, airline))
+    title = _("%(airline)s in 2013") % {"airline": airline}
+    return redirect(AirlineReport.using(title=title).start(request, airline))

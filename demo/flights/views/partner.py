@@ -11,6 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 import partner_server
 from errands import Run
+from flights.accounts import SignedInRequest
 from flights.forms import PartnerForm
 from flights.jobs.register import FetchRegister
 from flights.models import Aircraft
@@ -21,7 +22,7 @@ PLANES_PER_PAGE = 50
 @sensitive_post_parameters("key")
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def partner(request: HttpRequest) -> HttpResponse:
+def partner(request: SignedInRequest) -> HttpResponse:
     """Check the key here and now, then fetch in the background."""
     form = PartnerForm(request.POST or None, user=request.user)
     if not form.is_valid():

@@ -46,7 +46,7 @@ def start(request: HttpRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-def deploy(request: HttpRequest) -> HttpResponse:
+def deploy(_request: HttpRequest) -> HttpResponse:
     """Have the worker stopped with SIGTERM and a new one started."""
     deploys.request()
     return redirect("flights:interruption")

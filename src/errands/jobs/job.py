@@ -9,12 +9,12 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
 from inspect import iscoroutinefunction
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urljoin
 
 from errands.conf import settings
 from errands.exceptions import RecordGone
-from errands.tasks.backoff import Backoff, exponential
+from errands.tasks.backoff import exponential
 from errands.tasks.registry import registry
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 UNIQUE_BY = {"owner", "arguments"}
 WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
+
+
+class JobBackoff(Protocol):
+    """What ``Job.backoff`` is: a function of the exception and the result."""
+
+    def __call__(self, exception: Exception, task_result: Any, /) -> float | None:
+        """Return the seconds to wait, None to give up."""
 
 
 class Job:
@@ -59,7 +66,7 @@ class Job:
     max_attempts: ClassVar[int] = 1
     """Attempts that may end in an exception; a crash or a deploy uses none."""
 
-    backoff: ClassVar[Backoff] = exponential()
+    backoff: ClassVar[JobBackoff] = exponential()
     """Seconds before the next attempt: 5, 10, 20 … 600 unless it says so."""
 
     discard_on: ClassVar[tuple[type[BaseException], ...]] = (RecordGone,)

@@ -111,6 +111,7 @@ class Particulars(TypedDict, total=False):
     priority: int
     backend: str
     result_expires: timedelta | None
+    unique_key: str | None
 
 
 def create(
@@ -162,6 +163,7 @@ def dispatch(run: Run, task: Task) -> None:
         _record(run, result)
     if result.is_finished:
         end_with(result)
+        run.refresh_from_db(using=run_alias())
 
 
 def take_over(run_id: str | UUID, dispatch: int) -> Possession | None:
@@ -188,7 +190,7 @@ def _took_over(fence: Fence) -> bool:
     mine = Q(task_id=None) | Q(task_id=fence.task_id)
     changed = (
         Run.objects.using(run_alias())
-        .filter(pk=fence.run_id, dispatch=fence.dispatch)
+        .filter(mine, pk=fence.run_id, dispatch=fence.dispatch)
         .filter(token__lte=fence.token, state__in=OPEN)
         .update(
             task_id=fence.task_id,
@@ -222,6 +224,7 @@ def _record(run: Run, result: TaskResult) -> None:
     recorded = {"dispatched_at": timezone.now(), "dispatched_task": result.id}
     runs = Run.objects.using(run_alias())
     runs.filter(pk=run.pk, dispatch=run.dispatch).update(**recorded)
+    run.dispatched_at, run.dispatched_task = recorded["dispatched_at"], result.id
 
 
 def _one_transaction_if_shared(task: Task) -> AbstractContextManager[object]:

@@ -46,14 +46,14 @@ class RunQuerySet(models.QuerySet["Run"]):
         """Keep the runs whose subject is this instance."""
         return self.filter(**subject_fields(instance))
 
-    def of_task(self, run_id: object, dispatch: object, task_id: str | None) -> Self:
+    def of_task(self, run_id: object, dispatch: object, task_id: str) -> Self:
         """Keep the open run that this task is responsible for.
 
         That is the task which took it over, and until one has, the one that
-        was recorded as dispatched; None as long as none was.
+        was recorded as dispatched; ``""`` as long as none was.
         """
-        is_responsible = Q(task_id=None, dispatched_task=task_id)
-        if task_id is not None:
+        is_responsible = Q(task_id=None, dispatched_task=task_id or None)
+        if task_id:
             is_responsible |= Q(task_id=task_id)
         return self.open().filter(is_responsible, pk=run_id, dispatch=dispatch)
 
@@ -94,9 +94,7 @@ class Run(models.Model):
     status = models.CharField(max_length=LINE_LIMIT, blank=True)
     is_interrupted = models.BooleanField(default=False)
 
-    unique_key = models.CharField(  # noqa: DJ001 - null holds no key
-        max_length=64, null=True, blank=True, unique=True
-    )
+    unique_key = models.CharField(max_length=64, null=True, blank=True, unique=True)
 
     dispatch = models.PositiveIntegerField(default=1)
     dispatched_at = models.DateTimeField(null=True, blank=True)
@@ -156,9 +154,9 @@ class Run(models.Model):
         return f"{self.pk.hex[:8].upper()}-{self.attempt}"
 
     @property
-    def responsible_task(self) -> str | None:
-        """The id of the task whose end ends an open run, once there is one."""
-        return self.task_id or self.dispatched_task
+    def responsible_task(self) -> str:
+        """The id of the task whose end ends an open run; empty before one is."""
+        return self.task_id or self.dispatched_task or ""
 
     @property
     def results(self) -> RunResults:

@@ -40,13 +40,13 @@ class Attempts:
         started_at = timezone.now()
         try:
             outcome, result = copy_context().run(self._attempt, claim)
+            return Attempted(self._settlement(claim, outcome, started_at), result)
         except BaseException as escaped:
             leave_if_forked()
-            logger.exception(
-                "Task id=%s path=%s broke its attempt", claim.uuid, claim.path
-            )
-            outcome, result = Failed(AttemptError.of(escaped)), None
-        return Attempted(self._settlement(claim, outcome, started_at), result)
+            told = (claim.uuid, claim.path)
+            logger.exception("Task id=%s path=%s broke its attempt", *told)
+            failed = Failed(AttemptError.of(escaped))
+            return Attempted(self._settlement(claim, failed, started_at), None)
 
     def _attempt(self, claim: Claim) -> tuple[Outcome, TaskResult | None]:
         task = registry.find(claim.path)

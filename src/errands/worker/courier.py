@@ -25,6 +25,7 @@ outcome is settled again: the results hold our token, or the row still does.
 """
 
 import logging
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -33,11 +34,13 @@ from django.db import Error
 from django.utils import timezone
 
 from errands.queue.claims import Claim, Settlement
-from errands.tasks.outcomes import Interrupted, Retry, Snoozed, Succeeded
+from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
 from errands.worker.announcing import Announcer
 from errands.worker.heartbeat import Heartbeat
 from errands.worker.outage import Outage
 from errands.worker.pace import Pace
+from errands.worker.suspects import PAUSE as SUSPECT_PAUSE
+from errands.worker.suspects import is_suspect
 from errands.worker.workplace import Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")
@@ -68,6 +71,7 @@ class Courier:
         self._to_announce = 0
         self._is_unsure = False
         self._is_drained = False
+        self._snoozes_until = 0.0
 
     def work(self) -> bool:
         """Go round until there is nothing to do; return whether all was settled."""
@@ -157,7 +161,6 @@ class Courier:
         if not self._unsettled:
             return
         settled = self._store.settle([each.settlement for each in self._unsettled])
-        self._attempts += len(self._unsettled)
         for attempted in self._unsettled:
             if attempted.settlement.claim.id in settled:
                 self._acknowledge(attempted)
@@ -169,6 +172,7 @@ class Courier:
         outcome = attempted.settlement.outcome
         if isinstance(outcome, Interrupted | Snoozed):
             return
+        self._attempts += 1
         if isinstance(outcome, Succeeded):
             self._workplace.slots.count(succeeded=1)
         elif not isinstance(outcome, Retry):
@@ -193,10 +197,27 @@ class Courier:
         claims = self._store.claim(worker_id, self._selection, wanted) if wanted else []
         self._workplace.slots.say_ready()
         for claim in claims:
-            self._in_hand[claim.id] = claim
-            self._workplace.inbox.put(claim)
+            self._hand_out(claim)
         if self._options.burst and not claims and self._is_idle:
+            self._look_whether_drained()
+
+    def _hand_out(self, claim: Claim) -> None:
+        if is_suspect(claim) and any(map(is_suspect, self._in_hand.values())):
+            self._unsettled.append(self._returned(claim, Snoozed(SUSPECT_PAUSE)))
+            self._snoozes_until = time.monotonic() + 2 * SUSPECT_PAUSE.total_seconds()
+            return
+        self._in_hand[claim.id] = claim
+        self._workplace.inbox.put(claim)
+
+    def _look_whether_drained(self) -> None:
+        """A burst waits for suspects that wait for each other."""
+        if time.monotonic() > self._snoozes_until:
             self._is_drained = self._store.is_drained(self._selection)
+
+    def _returned(self, claim: Claim, outcome: Outcome) -> Attempted:
+        now = timezone.now()
+        settlement = Settlement(claim, outcome, now, now, self._workplace.name)
+        return Attempted(settlement, None)
 
     def _withdraw(self) -> None:
         """Empty the inbox: release its claims, let upkeep announce the rest."""
@@ -226,18 +247,22 @@ class Courier:
 
     def _give_up(self) -> bool:
         """Give back what the grace was not enough for; charge nothing."""
-        for attempted in _emptied(self._workplace.outbox):
-            self._take(attempted)
-        now = timezone.now()
-        for claim in self._in_hand.values():
-            settlement = Settlement(claim, Interrupted(), now, now, self._workplace.name)
-            self._unsettled.append(Attempted(settlement, None))
-            logger.warning("Task id=%s path=%s interrupted", claim.uuid, claim.path)
         try:
+            self._withdraw()
+            self._interrupt()
             self._settle()
         except Error:
-            logger.exception("could not give back %d tasks", len(self._unsettled))
-        return not self._unsettled
+            logger.exception("the database is away; the lease has to expire")
+            return False
+        return True
+
+    def _interrupt(self) -> None:
+        for attempted in _emptied(self._workplace.outbox):
+            self._take(attempted)
+        for claim in self._in_hand.values():
+            self._unsettled.append(self._returned(claim, Interrupted()))
+            logger.warning("Task id=%s path=%s interrupted", claim.uuid, claim.path)
+        self._in_hand = {}
 
 
 def _emptied[T](queue: SimpleQueue[T]) -> Iterator[T]:

@@ -3,11 +3,11 @@
 AHEAD_SECONDS = 0.05
 SLOW_SECONDS = 0.01
 MOST_AHEAD = 500
-WEIGHT = 0.05
+WEIGHT = 0.02
 
 
 class Pace:
-    """The mean duration of the last 20 or so attempts.
+    """The mean duration of the last 50 or so attempts.
 
     A task waits in a process only where it is about to start: at most 50 ms of
     work is claimed ahead and never more than 500 tasks; nothing while the mean

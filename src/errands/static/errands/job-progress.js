@@ -1,5 +1,5 @@
-// <job-progress src events on-success titled>: keeps the server's HTML of a run
-// up to date. Without this the page works by reloading.
+// <job-progress src events on-success titled> keeps the server's HTML of a run up
+// to date; without it the page works by reloading.
 
 const GONE = [401, 403, 404, 410];
 const at = (state, path) => path.split(".").reduce((value, key) => value?.[key], state) ?? "";
@@ -31,8 +31,8 @@ class JobProgress extends HTMLElement {
   plan() {
     if (this.stopped) return;
     clearTimeout(this.timer);
-    const wait = Math.min(this.pause * 2 ** this.failures, 30_000);
-    this.timer = setTimeout(() => this.poll(), document.hidden ? 20_000 : wait);
+    const wait = Math.min(this.pause * 2 ** this.failures, 3e4);
+    this.timer = setTimeout(() => this.poll(), document.hidden ? 2e4 : wait);
   }
 
   async poll() {
@@ -43,7 +43,7 @@ class JobProgress extends HTMLElement {
         cache: "no-store",
         headers: { Accept: "application/json", "If-None-Match": this.tag ?? "" },
         redirect: "manual",
-        signal: AbortSignal.timeout(10_000),
+        signal: AbortSignal.timeout(1e4),
       });
       if (answer.type == "opaqueredirect" || GONE.includes(answer.status)) {
         this.disconnectedCallback();
@@ -96,7 +96,7 @@ class JobProgress extends HTMLElement {
     this.querySelectorAll(selector).forEach(change);
   }
 
-  // A live region is read out when its text is set, so only if it differs.
+  // Setting the same text again would have it read aloud again.
   write(node, text) {
     if (node.textContent != text) node.textContent = text;
     node.hidden = !text;

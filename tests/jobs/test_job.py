@@ -1,0 +1,223 @@
+"""The class people write, and the click that starts it."""
+
+import subprocess
+import sys
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth.models import AnonymousUser, Permission, User
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import override
+
+from errands import ArgumentError, Job, SignatureMismatch
+from errands.jobs.job import _in_words
+from errands.jobs.perform import task_of
+from errands.runs.models import Run
+from errands.runs.states import State
+from errands.tasks.registry import registry
+from tests.jobs.conftest import Play
+from tests.jobs.sample import (
+    AccountReport,
+    Base,
+    Concrete,
+    Guarded,
+    Once,
+    OnceForAll,
+    Scripted,
+)
+from tests.testapp.models import Account
+
+IN_SETTINGS = """
+import sys
+from errands import Job, Download
+
+class Report(Job):
+    title = "Report"
+    def perform(self): ...
+
+assert "errands.runs.models" not in sys.modules
+from django.conf import settings
+assert not settings.configured
+print(Report.path())
+"""
+
+
+def test_a_job_can_be_written_before_apps_are_ready_and_in_settings() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-W", "error", "-c", IN_SETTINGS],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (ran.stdout.strip(), ran.stderr) == ("__main__.Report", "")
+
+
+def test_the_task_of_a_job_is_found_under_the_path_of_its_class() -> None:
+    task = registry.find("tests.jobs.sample.AccountReport")
+
+    assert task is task_of(AccountReport)
+    assert task.module_path == "tests.jobs.sample.AccountReport"
+    assert (task.queue_name, task.takes_context) == ("jobs", True)
+
+
+def test_an_abstract_job_is_no_task_and_cannot_be_started(db: None) -> None:
+    assert registry.find(Base.path()) is None
+    assert registry.find(Concrete.path()) is not None
+    with pytest.raises(TypeError, match=r"sample\.Base is abstract; start a subclass"):
+        Base.enqueue()
+
+
+def test_an_async_perform_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError, match="is async; a job's perform is a plain method"):
+
+        class Late(Job):
+            async def perform(self) -> None: ...
+
+
+def test_an_unknown_way_to_be_unique_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError, match='it takes a tuple of "owner" and "arguments"'):
+
+        class Odd(Job):
+            unique = ("owner", "argument")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("AccountReport", "Account report"),
+        ("PDFReport", "PDF report"),
+        ("ExportOrdersCSV", "Export orders CSV"),
+        ("Report", "Report"),
+    ],
+)
+def test_a_job_without_a_title_is_called_by_its_name_in_words(
+    name: str, words: str
+) -> None:
+    assert _in_words(name) == words
+
+
+def test_starting_writes_a_run_for_the_user_of_the_request(
+    click: HttpRequest, ann: User
+) -> None:
+    account = Account.objects.create(name="Ada")
+
+    with override("de"), timezone.override("Asia/Tokyo"):
+        run = AccountReport.start(click, account)
+
+    run.refresh_from_db()
+    assert run.owner == ann
+    assert (run.language, run.time_zone) == ("de", "Asia/Tokyo")
+    assert run.base_url == "http://shop.example"
+    assert (run.title, run.state) == ("Ja", State.QUEUED)
+    assert run.get_absolute_url() == f"/jobs/{run.pk}/"
+
+
+def test_using_changes_one_start(click: HttpRequest, bob: User) -> None:
+    account = Account.objects.create(name="Ada")
+
+    run = AccountReport.using(
+        title="For Bob",
+        status="Soon",
+        language="de",
+        owner=bob,
+        subject=account,
+        run_after=timedelta(hours=1),
+        queue_name="slow",
+        priority=7,
+    ).start(click, account)
+
+    run.refresh_from_db()
+    assert (run.title, run.status, run.language) == ("For Bob", "Soon", "de")
+    assert (run.owner, run.state) == (bob, State.SCHEDULED)
+    assert (run.queue_name, run.priority) == ("slow", 7)
+    assert list(Run.objects.about(account)) == [run]
+
+
+def test_enqueue_starts_a_job_that_nobody_owns(db: None) -> None:
+    run = AccountReport.enqueue(Account.objects.create(name="Ada"))
+
+    assert (run.owner, run.base_url) == (None, "")
+
+
+def test_somebody_without_an_account_cannot_start_a_job(click: HttpRequest) -> None:
+    click.user = AnonymousUser()
+
+    with pytest.raises(PermissionDenied):
+        Scripted.start(click)
+
+    assert not Run.objects.exists()
+
+
+def test_a_job_with_a_permission_is_started_only_by_who_has_it(
+    click: HttpRequest, ann: User
+) -> None:
+    with pytest.raises(PermissionDenied, match=r"requires auth\.view_group"):
+        Guarded.start(click)
+    assert not Run.objects.exists()
+
+    ann.user_permissions.add(Permission.objects.get(codename="view_group"))
+    click.user = User.objects.get(pk=ann.pk)
+
+    assert Guarded.start(click).owner == ann
+
+
+def test_wrong_arguments_are_refused_in_the_request(click: HttpRequest) -> None:
+    with pytest.raises(SignatureMismatch, match=r"AccountReport\.perform.*since"):
+        AccountReport.start(click, Account.objects.create(), sinse="2026-01-01")
+    with pytest.raises(ArgumentError, match="account"):
+        AccountReport.start(click, Account(name="unsaved"))
+
+    assert not Run.objects.exists()
+
+
+def test_a_second_click_returns_the_open_run(click: HttpRequest) -> None:
+    first = Once.start(click, 1)
+
+    assert Once.start(click, 1) == first
+    assert Once.start(click, 2) != first
+
+
+def test_a_click_after_the_end_starts_a_new_run(click: HttpRequest) -> None:
+    first = Once.start(click, 1)
+
+    first.cancel()
+
+    assert Once.start(click, 1) != first
+
+
+def test_a_unique_job_is_one_per_owner(click: HttpRequest, bob: User) -> None:
+    first = Once.start(click, 1)
+    click.user = bob
+
+    assert Once.start(click, 1) != first
+
+
+def test_a_job_shared_by_all_is_granted_to_who_clicks_second(
+    click: HttpRequest, bob: User
+) -> None:
+    first = OnceForAll.start(click, 1)
+    click.user = bob
+
+    second = OnceForAll.start(click, 1)
+
+    assert second == first
+    assert list(Run.objects.visible_to(bob)) == [first]
+
+
+def test_absolute_urls_are_of_the_host_of_the_click(play: Play) -> None:
+    run = play(lambda job: _log(job, job.absolute_url("/orders/1/")))
+
+    assert _logged(run) == "http://shop.example/orders/1/"
+
+
+def _log(job: Job, text: str) -> None:
+    job.status(text)
+
+
+def _logged(run: Run) -> str:
+    from errands.runs.progress import read
+
+    return read(run.pk).status

@@ -1,0 +1,40 @@
+"""``{% job_progress run %}`` on any page of a site."""
+
+from django.contrib.auth.models import User
+from django.http import HttpRequest
+from django.template import RequestContext, Template
+
+from tests.jobs.sample import Scripted
+
+
+def render(request: HttpRequest, source: str, **context: object) -> str:
+    """Render a template of a site."""
+    template = Template("{% load errands %}" + source)
+    return template.render(RequestContext(request, context))
+
+
+def test_a_site_embeds_the_progress_of_a_run(click: HttpRequest) -> None:
+    run = Scripted.using(title="Orders", status="Soon").start(click)
+
+    html = render(click, '{% job_progress run on_success="download" %}', run=run)
+
+    assert f'src="/jobs/{run.pk}/state.json"' in html
+    assert 'on-success="download"' in html
+    assert "Soon" in html
+    assert " titled" not in html
+    assert 'name="csrfmiddlewaretoken"' in html
+
+
+def test_the_script_carries_the_nonce_of_a_strict_policy(click: HttpRequest) -> None:
+    run = Scripted.start(click)
+
+    html = render(click, "{% job_progress run %}", run=run, csp_nonce="abc")
+
+    assert 'nonce="abc"' in html
+
+
+def test_who_may_not_cancel_gets_no_button(click: HttpRequest, bob: User) -> None:
+    run = Scripted.start(click)
+    click.user = bob
+
+    assert "/cancel" not in render(click, "{% job_progress run %}", run=run)

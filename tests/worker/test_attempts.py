@@ -1,0 +1,243 @@
+"""From a claim to an attempt that has ended."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import connection, connections, transaction
+from django.tasks import TaskResultStatus
+from django.tasks.signals import task_finished
+from django.utils import timezone
+
+from errands.exceptions import UnknownTask
+from errands.queue.claims import Claim, Selection
+from errands.tasks.outcomes import Failed, Snoozed, Succeeded
+from errands.tasks.signals import task_discarded, task_retrying
+from errands.worker.announcing import Announcer
+from errands.worker.attempts import Attempts
+from errands.worker.connections import clean_connections, keep_connections
+from errands.worker.executor import Executor
+from errands.worker.workplace import Workplace
+from tests.testapp import tasks
+from tests.worker.conftest import claim_of
+
+
+@pytest.fixture
+def attempts(real_workplace: Workplace) -> Attempts:
+    return Attempts(real_workplace)
+
+
+@pytest.fixture
+def announcer(real_workplace: Workplace) -> Announcer:
+    return Announcer(real_workplace)
+
+
+@pytest.fixture
+def claim(real_workplace: Workplace) -> Callable[[], Claim]:
+    def claim() -> Claim:
+        return real_workplace.store.claim(uuid4(), Selection(), 1)[0]
+
+    return claim
+
+
+@pytest.fixture
+def heard() -> list[tuple[str, TaskResultStatus, str]]:
+    return []
+
+
+@pytest.fixture(autouse=True)
+def listening(heard):
+    signals = {
+        "finished": task_finished,
+        "retrying": task_retrying,
+        "discarded": task_discarded,
+    }
+
+    def listen(name):
+        def receive(task_result, **kwargs):
+            active = sys.exc_info()[1]
+            heard.append((name, task_result.status, repr(active) if active else ""))
+
+        return receive
+
+    receivers = {name: listen(name) for name in signals}
+    for name, signal in signals.items():
+        signal.connect(receivers[name], weak=False)
+    yield
+    for name, signal in signals.items():
+        signal.disconnect(receivers[name])
+
+
+def test_a_claimed_task_is_run_and_timed(attempts: Attempts, claim):
+    tasks.add.enqueue(2, right=3)
+    before = timezone.now()
+
+    settlement, result = attempts.make(claim())
+
+    assert settlement.outcome == Succeeded(5)
+    assert before <= settlement.started_at <= settlement.finished_at <= timezone.now()
+    assert settlement.worker_name == "anna"
+    assert result.worker_ids == ["anna"]
+
+
+def test_an_unknown_task_is_left_to_newer_workers_and_logged_once(
+    attempts: Attempts, caplog
+):
+    unknown = claim_of(1, path="shop.tasks.renamed")
+
+    first, second = attempts.make(unknown), attempts.make(unknown)
+
+    assert first.settlement.outcome == Snoozed(timedelta(seconds=60))
+    assert second.settlement.outcome == Snoozed(timedelta(seconds=60))
+    assert caplog.text.count("path=shop.tasks.renamed is unknown to this worker") == 1
+
+
+def test_an_unknown_task_fails_when_patience_ends(attempts: Attempts, settings):
+    settings.ERRANDS = {"UNKNOWN_TASK_PATIENCE": timedelta(hours=2)}
+    long_ago = timezone.now() - timedelta(hours=2)
+    unknown = replace(claim_of(1, path="shop.tasks.renamed"), enqueued_at=long_ago)
+
+    settlement, result = attempts.make(unknown)
+
+    assert result is None
+    assert isinstance(settlement.outcome, Failed)
+    assert isinstance(settlement.outcome.error.exception, UnknownTask)
+    assert "No worker knows 'shop.tasks.renamed'" in settlement.outcome.error.traceback
+
+
+def test_a_call_that_cannot_be_read_fails_the_task_and_not_the_worker(
+    attempts: Attempts, caplog
+):
+    broken = replace(claim_of(1, path=tasks.nothing.module_path), payload="{")
+
+    settlement, result = attempts.make(broken)
+
+    assert result is None
+    assert isinstance(settlement.outcome, Failed)
+    assert "broke its attempt" in caplog.text
+
+
+def test_a_retry_is_announced_with_its_exception_and_does_not_finish(
+    attempts: Attempts, announcer: Announcer, claim, heard
+):
+    tasks.fail.enqueue("bad luck")
+
+    announcer.announce(attempts.make(claim()))
+
+    assert heard == [
+        ("retrying", TaskResultStatus.RUNNING, "ValueError('bad luck')"),
+    ]
+
+
+def test_a_failure_is_announced_with_its_exception_active(
+    attempts: Attempts, announcer: Announcer, claim, heard
+):
+    tasks.fail_once.enqueue("bad luck")
+
+    announcer.announce(attempts.make(claim()))
+
+    assert heard == [("finished", TaskResultStatus.FAILED, "ValueError('bad luck')")]
+
+
+def test_a_discarded_task_is_announced_as_such_and_then_as_finished(
+    attempts: Attempts, announcer: Announcer, claim, heard
+):
+    tasks.discard.enqueue()
+
+    announcer.announce(attempts.make(claim()))
+
+    assert [name for name, _, _ in heard] == ["discarded", "finished"]
+
+
+def test_a_success_is_announced_without_an_exception(
+    attempts: Attempts, announcer: Announcer, claim, heard
+):
+    tasks.nothing.enqueue()
+
+    announcer.announce(attempts.make(claim()))
+
+    assert heard == [("finished", TaskResultStatus.SUCCESSFUL, "")]
+    assert announcer.count == 1
+
+
+def test_a_receiver_that_ends_the_process_does_not(
+    attempts: Attempts, announcer: Announcer, claim, caplog
+):
+    def leave(**kwargs):
+        raise SystemExit
+
+    tasks.nothing.enqueue()
+    attempted = attempts.make(claim())
+    task_finished.connect(leave)
+
+    announcer.announce(attempted)
+
+    task_finished.disconnect(leave)
+    assert announcer.count == 1
+    assert "a receiver broke out" in caplog.text
+
+
+def test_an_executor_names_the_task_before_it_runs_it(real_workplace: Workplace, claim):
+    tasks.add.enqueue(1)
+    taken = claim()
+    real_workplace.inbox.put(taken)
+    real_workplace.inbox.put(None)
+
+    executor = Executor(0, real_workplace)
+    executor.run()
+
+    assert real_workplace.slots.started == {taken.id}
+    attempted = real_workplace.outbox.get_nowait()
+    assert attempted.settlement.outcome == Succeeded(2)
+
+
+def test_a_transaction_left_open_is_rolled_back_and_named(transactional_db):
+    transaction.atomic().__enter__()
+    tasks.Account.objects.create(name="never committed")
+
+    left_open = clean_connections()
+
+    assert left_open == ["default"]
+    assert not tasks.Account.objects.exists()
+
+
+def test_autocommit_left_off_is_a_transaction_left_open(transactional_db):
+    tasks.Account.objects.exists()
+    transaction.set_autocommit(False)
+    tasks.Account.objects.create(name="never committed")
+
+    left_open = clean_connections()
+
+    assert left_open == ["default"]
+    assert transaction.get_autocommit()
+    assert not tasks.Account.objects.exists()
+
+
+def test_a_clean_connection_is_kept_open(transactional_db, monkeypatch):
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    tasks.Account.objects.exists()
+    before = connection.connection
+
+    left_open = clean_connections()
+
+    assert left_open == []
+    assert connection.connection is before
+    assert before is not None
+
+
+def test_a_worker_keeps_its_connections_unless_the_site_gave_them_an_age(monkeypatch):
+    configured = {
+        "default": {"CONN_MAX_AGE": 0},
+        "aged": {"CONN_MAX_AGE": 600},
+        "pooled": {"CONN_MAX_AGE": 0, "OPTIONS": {"pool": True}},
+    }
+    monkeypatch.setattr(connections, "settings", configured)
+
+    keep_connections()
+
+    ages = {alias: each["CONN_MAX_AGE"] for alias, each in configured.items()}
+    assert ages == {"default": None, "aged": 600, "pooled": 0}

@@ -1,0 +1,310 @@
+"""The courier: what it claims, settles and gives back, round by round.
+
+No executor runs: the tests take claims from the inbox and put outcomes into
+the outbox themselves, so that each round is the only thing that happens.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from django.db import OperationalError
+from django.utils import timezone
+
+from errands.queue.claims import Claim, Settlement
+from errands.tasks.outcomes import (
+    AttemptError,
+    Failed,
+    Interrupted,
+    Outcome,
+    Retry,
+    Snoozed,
+    Succeeded,
+)
+from errands.worker.courier import Courier
+from errands.worker.workplace import Attempted, Workplace
+from tests.worker.conftest import RememberingStore, claim_of
+
+ERROR = AttemptError.of(ValueError("no luck"))
+
+
+@pytest.fixture
+def end(workplace: Workplace) -> Callable[..., None]:
+    def end(claim: Claim, outcome: Outcome, *, seconds: float = 1.0) -> None:
+        finished_at = timezone.now()
+        started_at = finished_at - timedelta(seconds=seconds)
+        settlement = Settlement(claim, outcome, started_at, finished_at, "anna")
+        workplace.outbox.put(Attempted(settlement, None))
+
+    return end
+
+
+def round_of(courier: Courier) -> None:
+    courier._go_round()
+
+
+def waiting_in(workplace: Workplace) -> list[object]:
+    inbox = workplace.inbox
+    return [inbox.get_nowait() for _ in range(inbox.qsize())]
+
+
+def test_as_many_are_claimed_as_can_start_at_once(courier, workplace, remembering):
+    remembering.ready = [claim_of(number) for number in range(5)]
+
+    round_of(courier)
+
+    assert remembering.asked == [2]
+    assert [claim.id for claim in waiting_in(workplace)] == [0, 1]
+    assert workplace.slots.is_ready
+
+
+def test_a_thread_that_is_free_again_gets_one_more(courier, workplace, remembering, end):
+    remembering.ready = [claim_of(number) for number in range(5)]
+    round_of(courier)
+    first, _ = waiting_in(workplace)
+
+    end(first, Snoozed(timedelta(seconds=1)))
+    round_of(courier)
+
+    assert remembering.asked == [2, 1]
+
+
+def test_quick_tasks_are_claimed_ahead(courier, workplace, remembering, end):
+    remembering.ready = [claim_of(number) for number in range(500)]
+    round_of(courier)
+
+    for claim in waiting_in(workplace):
+        end(claim, Succeeded(None), seconds=0.001)
+    round_of(courier)
+
+    assert remembering.asked == [2, 2 + 100]
+
+
+def test_nothing_is_claimed_while_the_lease_is_in_doubt(courier, heartbeat, remembering):
+    remembering.ready = [claim_of(1)]
+    heartbeat.may_claim = False
+
+    round_of(courier)
+
+    assert remembering.asked == []
+
+
+def test_all_that_gathered_is_settled_at_once(courier, workplace, remembering, end):
+    remembering.ready = [claim_of(1), claim_of(2)]
+    round_of(courier)
+
+    for claim in waiting_in(workplace):
+        end(claim, Succeeded(None))
+    round_of(courier)
+
+    assert remembering.batches == [2]
+
+
+def test_ends_are_counted_and_only_ends(courier, workplace, remembering, announcer, end):
+    outcomes = [
+        Succeeded(None),
+        Failed(ERROR),
+        Retry(timedelta(), ERROR),
+        Interrupted(),
+        Snoozed(timedelta()),
+    ]
+    for number, outcome in enumerate(outcomes):
+        remembering.ready = [claim_of(number)]
+        round_of(courier)
+        for item in waiting_in(workplace):
+            if isinstance(item, Claim):
+                end(item, outcome)
+            else:
+                announcer.announce(item)
+    round_of(courier)
+
+    assert len(remembering.settled) == 5
+    assert (workplace.slots.succeeded, workplace.slots.failed) == (1, 1)
+
+
+def test_what_was_acknowledged_comes_back_to_be_announced(
+    courier, workplace, remembering, end
+):
+    remembering.ready = [claim_of(1), claim_of(2)]
+    round_of(courier)
+    told, silent = waiting_in(workplace)
+
+    end(told, Succeeded(None))
+    end(silent, Snoozed(timedelta()))
+    round_of(courier)
+
+    announced = [item.settlement.claim for item in waiting_in(workplace)]
+    assert announced == [told]
+
+
+def test_a_lost_lease_is_logged_and_neither_counted_nor_announced(
+    courier, workplace, remembering, end, caplog
+):
+    remembering.ready, remembering.lost = [claim_of(1)], {1}
+    round_of(courier)
+
+    end(waiting_in(workplace)[0], Succeeded(None))
+    round_of(courier)
+
+    assert waiting_in(workplace) == []
+    assert workplace.slots.succeeded == 0
+    assert "the lease was lost" in caplog.text
+
+
+def test_a_zombie_of_a_task_that_was_claimed_again_here_is_dropped(
+    courier, workplace, remembering, end
+):
+    zombie, heir = claim_of(1, token=1), claim_of(1, token=2)
+    remembering.ready = [zombie, heir]
+    round_of(courier)
+    waiting_in(workplace)
+
+    end(zombie, Succeeded("zombie"))
+    end(heir, Succeeded("heir"))
+    round_of(courier)
+
+    assert [each.claim.token for each in remembering.settled] == [2]
+
+
+def test_what_waits_behind_tasks_that_overrun_is_released(
+    courier, workplace, remembering
+):
+    remembering.ready = [claim_of(1), claim_of(2)]
+    round_of(courier)
+    running = workplace.inbox.get_nowait()
+
+    round_of(courier)
+
+    assert running.id == 1
+    assert [claim.id for claim in remembering.released] == [2]
+    assert workplace.inbox.empty()
+
+
+def test_announcements_behind_tasks_that_overrun_go_to_upkeep(
+    courier, workplace, remembering, end
+):
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    end(waiting_in(workplace)[0], Succeeded(None))
+    round_of(courier)
+
+    round_of(courier)
+
+    assert workplace.overdue.get_nowait().settlement.claim.id == 1
+
+
+def test_outcomes_survive_an_outage_and_are_settled_after_it(
+    courier, workplace, remembering, end
+):
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    end(waiting_in(workplace)[0], Snoozed(timedelta()))
+    remembering.outage = [OperationalError("gone"), OperationalError("gone")]
+
+    settled = courier.work()
+
+    assert settled
+    assert [each.claim.id for each in remembering.settled] == [1]
+
+
+def test_a_claim_whose_answer_was_lost_is_released(courier, remembering):
+    remembering.held = [claim_of(7)]
+    remembering.outage = [OperationalError("the answer was lost")]
+
+    courier.work()
+
+    assert [claim.id for claim in remembering.released] == [7]
+
+
+def test_what_is_in_hand_is_not_taken_for_a_lost_answer(courier, workplace, remembering):
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    remembering.held = waiting_in(workplace)
+    courier._is_unsure = True
+
+    round_of(courier)
+
+    assert remembering.released == []
+
+
+def test_a_stopping_courier_releases_what_has_not_started_and_claims_nothing(
+    courier, workplace, remembering
+):
+    remembering.ready = [claim_of(number) for number in range(4)]
+    round_of(courier)
+
+    workplace.stop.request()
+    settled = courier.work()
+
+    assert settled
+    assert [claim.id for claim in remembering.released] == [0, 1]
+    assert remembering.asked == [2]
+
+
+def test_what_is_still_running_after_the_grace_is_settled_as_interrupted(
+    courier, workplace, remembering
+):
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    waiting_in(workplace)
+
+    workplace.stop.insist()
+    settled = courier.work()
+
+    assert settled
+    assert [each.outcome for each in remembering.settled] == [Interrupted()]
+
+
+def test_an_outcome_that_arrives_with_the_end_of_the_grace_is_kept(
+    courier, workplace, remembering, end
+):
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    claim = waiting_in(workplace)[0]
+
+    workplace.stop.insist()
+    end(claim, Succeeded(42))
+    courier.work()
+
+    assert [each.outcome for each in remembering.settled] == [Succeeded(42)]
+
+
+def test_it_says_so_when_it_could_not_give_everything_back(
+    courier, workplace, remembering
+):
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    waiting_in(workplace)
+    remembering.outage = [OperationalError("gone")]
+
+    workplace.stop.insist()
+
+    assert courier.work() is False
+
+
+def test_a_burst_does_not_end_before_everything_is_announced(
+    courier, workplace, remembering, announcer, end
+):
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    end(waiting_in(workplace)[0], Succeeded(None))
+    round_of(courier)
+    before = courier._is_done
+
+    announcer.announce(waiting_in(workplace)[0])
+    courier.work()
+
+    assert not before
+    assert announcer.count == 1
+
+
+def test_a_limit_counts_attempts(remembering: RememberingStore, workplace, heartbeat):
+    limited = replace(workplace, options=replace(workplace.options, limit=1))
+    courier = Courier(limited, heartbeat, [])
+    remembering.ready = [claim_of(1), claim_of(2)]
+
+    round_of(courier)
+
+    assert remembering.asked == [1]
+    assert not courier._is_done

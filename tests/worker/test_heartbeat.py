@@ -1,0 +1,97 @@
+"""The heartbeat: registering, living on, being given up, leaving."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+import pytest
+
+from errands.conf import settings
+from errands.queue import liveness
+from errands.queue.liveness import WorkerIdentity
+from errands.sidecar import sidecar
+from errands.worker import heartbeat as heartbeat_module
+from errands.worker.heartbeat import Heartbeat
+from errands.worker.workplace import Workplace
+
+
+@pytest.fixture
+def heartbeat(real_workplace: Workplace) -> Heartbeat:
+    return Heartbeat(real_workplace, WorkerIdentity.of_this_process(uuid4(), "anna"))
+
+
+@pytest.fixture
+def is_registered() -> Callable[[UUID], bool]:
+    def look(worker_id: UUID) -> bool:
+        rows = sidecar().execute(
+            "SELECT id FROM errands_worker WHERE id = %s", [worker_id.hex]
+        )
+        return bool(rows)
+
+    return look
+
+
+def test_nothing_may_be_claimed_before_the_first_beat(heartbeat, is_registered):
+    assert not heartbeat.may_claim
+    assert not is_registered(heartbeat.identity.id)
+
+
+def test_the_first_beat_registers_and_wakes_the_courier(
+    heartbeat, is_registered, real_workplace
+):
+    heartbeat.beat()
+
+    assert is_registered(heartbeat.identity.id)
+    assert heartbeat.may_claim
+    assert real_workplace.outbox.get_nowait() is None
+
+
+def test_further_beats_keep_the_id(heartbeat, real_workplace):
+    heartbeat.beat()
+    registered = heartbeat.identity.id
+    real_workplace.outbox.get_nowait()
+
+    heartbeat.beat()
+
+    assert heartbeat.identity.id == registered
+    assert heartbeat.may_claim
+    assert real_workplace.outbox.empty()
+
+
+def test_a_worker_that_was_given_up_goes_on_under_a_fresh_id(
+    heartbeat, is_registered, real_workplace
+):
+    heartbeat.beat()
+    given_up = heartbeat.identity.id
+    liveness.retire("default", given_up)
+
+    heartbeat.beat()
+
+    fresh = heartbeat.identity.id
+    assert fresh != given_up
+    assert is_registered(fresh)
+    assert heartbeat.may_claim
+    assert real_workplace.slots.worker_id == fresh
+
+
+def test_nothing_may_be_claimed_a_lease_after_the_last_beat(heartbeat, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(heartbeat_module.time, "monotonic", lambda: now[0])
+    heartbeat.beat()
+    lease = settings().lease.total_seconds()
+
+    now[0] += lease - 0.1
+    within = heartbeat.may_claim
+    now[0] += 0.1
+
+    assert within
+    assert not heartbeat.may_claim
+
+
+def test_a_retired_worker_is_gone_and_does_not_come_back(heartbeat, is_registered):
+    heartbeat.beat()
+
+    heartbeat.retire()
+    heartbeat.beat()
+
+    assert not is_registered(heartbeat.identity.id)
+    assert not heartbeat.may_claim

@@ -1,0 +1,70 @@
+"""What every worker does now and then."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+
+from errands.queue.claims import Selection
+from errands.queue.models import TaskRow
+from errands.queue.states import TaskState
+from errands.tasks import sweeps
+from errands.worker.upkeep import Upkeep
+from errands.worker.workplace import Attempted, Workplace
+from tests.testapp import tasks
+
+
+@pytest.fixture
+def upkeep(real_workplace: Workplace) -> Upkeep:
+    return Upkeep(real_workplace)
+
+
+def test_due_tasks_become_ready_and_the_courier_is_woken(upkeep, real_workplace):
+    tasks.nothing.using(run_after=timedelta(hours=1)).enqueue()
+    TaskRow.objects.update(run_at=timezone.now())
+
+    upkeep.keep_up()
+
+    assert TaskRow.objects.get().state == TaskState.READY
+    assert real_workplace.outbox.get_nowait() is None
+
+
+def test_it_looks_again_after_a_second_or_when_the_next_task_is_due(upkeep):
+    without = upkeep.keep_up()
+    tasks.nothing.using(run_after=timedelta(seconds=0.5)).enqueue()
+
+    soon = upkeep.keep_up()
+
+    assert without == 1.0
+    assert 0 <= soon <= 0.5
+
+
+def test_what_a_worker_without_a_row_holds_is_rescued(upkeep, real_workplace):
+    tasks.nothing.enqueue()
+    real_workplace.store.claim(uuid4(), Selection(), 1)
+
+    upkeep.keep_up()
+
+    row = TaskRow.objects.get()
+    assert (row.state, row.crashes) == (TaskState.READY, 1)
+
+
+def test_sweeps_run_once_per_interval(upkeep, monkeypatch):
+    swept: list[int] = []
+    monkeypatch.setattr(sweeps, "_sweeps", [lambda: swept.append(1)])
+
+    upkeep.keep_up()
+    upkeep.keep_up()
+
+    assert swept == [1]
+
+
+def test_announcements_nobody_had_time_for_are_made(upkeep, real_workplace):
+    unknown = Attempted.__new__(Attempted, None, None)
+    real_workplace.overdue.put(unknown)
+
+    upkeep.announce_for(0.05)
+
+    assert upkeep.announcer.count == 1
+    assert real_workplace.overdue.empty()
