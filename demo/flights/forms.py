@@ -3,8 +3,7 @@
 from typing import Any
 
 from django import forms
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
@@ -50,6 +49,14 @@ class PunctualityForm(LabelledForm):
     )
 
 
+class ColleagueField(forms.ModelChoiceField[User]):
+    """Users by the names people know."""
+
+    def label_from_instance(self, obj: User) -> str:
+        """Return the full name; without one, the username."""
+        return obj.get_full_name() or obj.get_username()
+
+
 class PartnerForm(LabelledForm):
     """The key for the partner, and who may see what comes of it.
 
@@ -62,17 +69,17 @@ class PartnerForm(LabelledForm):
         max_length=100,
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
-    colleague = forms.ModelChoiceField(
-        get_user_model().objects.none(),
+    colleague = ColleagueField(
+        User.objects.none(),
         label=_("Also available to"),
         required=False,
         empty_label=_("nobody else"),
     )
 
-    def __init__(self, *args: Any, user: AbstractBaseUser, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        others = get_user_model().objects.exclude(pk=user.pk)
-        self.fields["colleague"].queryset = others.order_by("username")  # type: ignore[attr-defined]
+        others = User.objects.exclude(pk=user.pk).order_by("username")
+        self.fields["colleague"].queryset = others  # type: ignore[attr-defined]
 
     def clean_key(self) -> str:
         """Check the key with the partner and keep the pass it is good for."""

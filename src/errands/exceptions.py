@@ -9,7 +9,8 @@ ErrandsError
 ├── UnknownTask            no task of that path is registered in this process
 ├── LeaseLost              somebody else owns the attempt now; nothing was written
 ├── ResultError            a job's result cannot be written or read
-├── TaskCrashed            the process running the task died, too often
+├── TaskCrashed            the process that ran the task died
+│   └── WorkerLost         nobody can say of what: its whole host may be gone
 └── JobError               a job ends with a text that is safe to show its owner
 
 Interruption               not an ``Exception``: ``except Exception`` lets it pass
@@ -62,7 +63,11 @@ class ResultError(ErrandsError):
 
 
 class TaskCrashed(ErrandsError):
-    """The process that ran the task died, more often than allowed."""
+    """The process that ran the task died."""
+
+
+class WorkerLost(TaskCrashed):
+    """The worker of the task was lost; nothing says that the task did it."""
 
 
 class JobError(ErrandsError):

@@ -56,10 +56,18 @@ def test_a_byte_that_is_not_utf_8_counts_wherever_it_is():
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
 def test_the_delimiter_is_found_out(delimiter):
-    lines = ["name,of a city", "Boston,Mass.", "Albany,N.Y."]
-    content = "\n".join(f"{n}{delimiter}{line!r}" for n, line in enumerate(lines))
+    rows = [["name", "share"], ['"Boston, Mass."', '"0,5"'], ["Albany", '"0,7"']]
+    content = "\n".join(delimiter.join(row) for row in rows)
 
     assert examine(io.BytesIO(content.encode())).delimiter == delimiter
+
+
+def test_numbers_with_a_decimal_comma_do_not_make_it_the_delimiter():
+    assert examine(io.BytesIO(b"1,5;2,5\n3,5;4,5\n")).delimiter == ";"
+
+
+def test_a_single_column_is_read_as_one():
+    assert len(summary_of(b"city\nBoston\nAlbany\n").columns) == 1
 
 
 def test_a_first_row_with_a_number_is_no_header():

@@ -218,4 +218,3 @@ def test_a_running_job_is_cancelled_at_its_next_checkpoint(
     assert answer.status_code == 302
     assert run.state == "cancelled"
     eventually(lambda: not TaskRow.objects.exists(), "the task ended")
-

@@ -53,6 +53,12 @@ class Guarded(Scripted):
     permission_required = "auth.view_group"
 
 
+class Immediate(Scripted):
+    """A job that is performed where it is started."""
+
+    backend = "immediate"
+
+
 class Once(Scripted):
     """A job whose second click returns the open run."""
 

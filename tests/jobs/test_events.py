@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
@@ -26,7 +27,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def chunks_of(client: AsyncClient, run: Run) -> AsyncIterator[str]:
     """Return the chunks of a run's stream."""
-    answer = await client.get(f"/jobs/{run.pk}/events")
+    answer: Any = await client.get(f"/jobs/{run.pk}/events")
     assert answer.status_code == 200
     assert answer.headers["Content-Type"] == "text/event-stream"
     assert answer.headers["Cache-Control"] == "private, no-store"
@@ -61,7 +62,7 @@ async def test_a_quiet_stream_has_a_heartbeat_and_an_end(
     run = await sync_to_async(Scripted.start)(click)
     await async_client.aforce_login(ann)
     clock = iter(range(0, 10_000, 7))
-    monkeypatch.setattr(events.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("errands.jobs.views.events.time.monotonic", lambda: next(clock))
 
     chunks = [chunk async for chunk in await chunks_of(async_client, run)]
 
@@ -129,7 +130,7 @@ async def test_under_asgi_a_download_is_streamed_without_a_warning(
     )
     await async_client.aforce_login(ann)
 
-    answer = await async_client.get(f"/jobs/{run.pk}/results/a.txt/")
+    answer: Any = await async_client.get(f"/jobs/{run.pk}/results/a.txt/")
     blocks = [block async for block in answer]
 
     assert b"".join(blocks) == content

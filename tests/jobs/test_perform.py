@@ -1,5 +1,6 @@
 """The worker's side: every way out of ``perform`` ends the run."""
 
+import json
 import logging
 
 import pytest
@@ -12,7 +13,7 @@ from errands import JobError, Message
 from errands.runs.models import Run
 from errands.runs.states import State
 from tests.jobs.conftest import Play
-from tests.jobs.sample import AccountReport, Retried, Scripted
+from tests.jobs.sample import AccountReport, Immediate, Retried, Scripted
 from tests.runs.engines import SharedWorker
 from tests.testapp.models import Account
 
@@ -184,3 +185,17 @@ def test_a_second_delivery_of_the_same_task_changes_nothing(
 
     run.refresh_from_db()
     assert run.version == version
+
+
+@pytest.mark.django_db(transaction=True)  # it starts on commit
+def test_a_job_runs_on_an_engine_that_performs_it_at_once(play: Play) -> None:
+    run = play(lambda job: Message("done"), job=Immediate)
+
+    assert (run.state, json.loads(run.outcome)["text"]) == (State.SUCCEEDED, "done")
+
+
+@pytest.mark.django_db(transaction=True)  # it starts on commit
+def test_a_job_that_fails_at_once_does_not_fail_the_request(play: Play) -> None:
+    run = play(lambda job: raising(JobError("No.")), job=Immediate)
+
+    assert (run.state, run.error_message) == (State.FAILED, "No.")

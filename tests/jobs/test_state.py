@@ -1,13 +1,17 @@
 """The JSON state: the contract of the element and of anybody's front end."""
 
+import re
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
+from django.utils.translation import gettext
 
+import errands
 from errands.runs.fence import Fence
 from errands.runs.models import Run
 from errands.runs.progress_row import ProgressRow, Reading
@@ -234,3 +238,23 @@ def test_a_hostile_title_and_status_are_only_text(
     for url in [f"/jobs/{run.pk}/", "/jobs/"]:
         assert text not in browser.get(url).text
     assert browser.get(f"/jobs/{run.pk}/state.json").json()["status"] == text
+
+
+def test_the_page_speaks_the_visitors_language(run: Run, browser: Client) -> None:
+    page = browser.get(f"/jobs/{run.pk}/", headers={"accept-language": "de"}).text
+
+    assert '<html lang="de"' in page
+    assert "1.200 von 5.000 (24 %)" in page
+    assert "Meine Aufträge" in page
+
+
+def test_every_text_of_the_templates_is_translated_into_german() -> None:
+    templates = Path(errands.__path__[0], "templates").rglob("*.html")
+    sources = "".join(template.read_text() for template in templates)
+    texts = re.findall(r"""{% translate ["'](.+?)["'] %}""", sources)
+
+    with translation.override("de"):
+        untranslated = [text for text in texts if gettext(text) == text]
+
+    assert len(texts) > 10
+    assert untranslated == []

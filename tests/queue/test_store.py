@@ -5,21 +5,21 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import connection, connections
+from django.db import DataError, connection, connections
 from django.tasks import TaskResultStatus
 from django.utils import timezone
 
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, UnknownTask
-from errands.queue.claims import Selection, Settlement
+from errands.queue.claims import Selection
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.statements import statements_for
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.outcomes import (
     AttemptError,
     Interrupted,
     Retry,
     Snoozed,
-    Succeeded,
 )
 from tests.testapp import tasks
 
@@ -195,20 +195,26 @@ def test_interruptions_past_the_cap_count_as_crashes(worker):
     assert ResultRow.objects.get().status == ResultStatus.CRASHED
 
 
-def test_one_record_that_cannot_be_written_spoils_no_other(worker, caplog):
-    tasks.nothing.enqueue_many([((), {})] * 5)
+def test_one_record_that_the_database_refuses_spoils_no_other(worker, store, monkeypatch):
+    results = tasks.nothing.enqueue_many([((), {})] * 5)
     claims = worker.claim()
-    now = timezone.now()
-    bad = Settlement(claims[2], Succeeded(None), now, now, "x\0y")
-    good = [
-        Settlement(claim, Succeeded(None), now, now, "w")
-        for claim in claims
-        if claim.id != claims[2].id
-    ]
+    statements = statements_for(connection)
+    finish = statements.finish
 
-    settled = worker.store.settle([*good[:2], bad, *good[2:]])
+    def refuse_one(cursor, records):
+        if any(r.id == claims[2].id and r.worker_ids != "[]" for r in records):
+            raise DataError("too much")
+        return finish(cursor, records)
 
-    assert {claim.id for claim in claims if claim.id != claims[2].id} <= settled
+    monkeypatch.setattr(statements, "finish", refuse_one)
+
+    settled = worker.succeed(claims)
+
+    assert settled == {claim.id for claim in claims}
+    statuses = [tasks.nothing.get_result(result.id).status for result in results]
+    assert statuses.count(TaskResultStatus.SUCCESSFUL) == 4
+    refused = tasks.nothing.get_result(results[2].id)
+    assert "too much" in refused.errors[0].traceback
 
 
 def test_a_result_too_large_to_store_fails_with_the_remedy(worker):

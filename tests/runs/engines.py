@@ -20,7 +20,7 @@ from django.utils import timezone
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, TaskCrashed
 from errands.queue import liveness
-from errands.queue.claims import Selection, Settlement
+from errands.queue.claims import Payload, Selection, Settlement
 from errands.queue.store import Store
 from errands.tasks.attempt import perform
 from errands.tasks.context import Control
@@ -157,7 +157,8 @@ class SharedWorker:
             claim = claims[0]
             task = registry.find(claim.path)
             assert task is not None
-            result = self.store.backend.result_for(claim, "hand")
+            call = Payload.parse(claim.payload)
+            result = self.store.backend.result_for(claim, call, "hand")
             started_at = timezone.now()
             outcome = perform(task, result, token=claim.token, control=self.control)
             settlement = Settlement(claim, outcome, started_at, timezone.now(), "hand")

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from errands.exceptions import TaskCrashed
+from errands.exceptions import TaskCrashed, WorkerLost
 from errands.queue.claims import Claim
 from errands.tasks.outcomes import AttemptError
-from errands.worker.suspects import is_suspect
 from tests.worker.conftest import claim_of
 
 
@@ -27,7 +26,7 @@ def crashed(claim: Claim, *errors: Exception) -> Claim:
 
 
 KILLED = TaskCrashed("Worker anna: killed by signal 9 (SIGKILL)")
-LOST = TaskCrashed("Worker anna: lost")
+LOST = WorkerLost("Worker anna was lost.")
 RAISED = ValueError("no luck")
 
 
@@ -42,11 +41,11 @@ RAISED = ValueError("no luck")
     ids=["killed", "killed at last", "lost host", "lived on and raised"],
 )
 def test_a_suspect_is_what_ran_last_in_a_process_that_died(errors, expected):
-    assert is_suspect(crashed(claim_of(1), *errors)) is expected
+    assert crashed(claim_of(1), *errors).is_suspect is expected
 
 
 def test_a_task_that_never_crashed_is_no_suspect():
-    assert not is_suspect(claim_of(1))
+    assert not claim_of(1).is_suspect
 
 
 def test_a_process_runs_one_suspect_at_a_time_beside_others(

@@ -38,6 +38,7 @@ from errands.runs.possession import Possession
 from errands.tasks.attempt import judge
 from errands.tasks.carried import activated
 from errands.tasks.context import TaskContext, attempting
+from errands.tasks.forks import staying_in_this_process
 from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import Retry
 from errands.tasks.task import Task
@@ -142,7 +143,9 @@ def _outcome(job: type[Job], possession: Possession) -> dict[str, Any] | None:
     arguments = json.loads(possession.run.arguments)
     args, kwargs = decode_call(arguments["args"], arguments["kwargs"])
     bound = job(possession)
-    return kept(bound.perform(*args, **kwargs), bound)
+    with staying_in_this_process():
+        outcome = bound.perform(*args, **kwargs)
+    return kept(outcome, bound)
 
 
 def _end_in_error(

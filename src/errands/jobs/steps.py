@@ -1,15 +1,20 @@
 """Steps: where a job goes on after an interruption."""
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
+from django.db import DatabaseError
+
 from errands.arguments import decode, encode
 from errands.exceptions import LeaseLost
 from errands.jobs.tracking import rows_of, size_of
 from errands.runs.possession import Possession
+
+logger = logging.getLogger("errands.jobs")
 
 INTERVAL = 0.5
 """Seconds between two checkpoints; an item is some 2 µs, a write some ms."""
@@ -46,8 +51,15 @@ class Step:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if not self._is_stored and not isinstance(error, LeaseLost):
+        if self._is_stored or isinstance(error, LeaseLost):
+            return
+        try:
             self._store()
+        except DatabaseError:
+            # In a transaction the block has broken; its own error says more.
+            if error is None:
+                raise
+            logger.warning("Step %r: checkpoint not written", self.name, exc_info=True)
 
     def track[T](
         self,
@@ -84,7 +96,8 @@ class Step:
     def _store(self) -> None:
         """Write the checkpoint, behind the fence of the attempt."""
         self._all[self.name] = {"cursor": encode(self.cursor), "done": self._done}
-        self._possession.write(checkpoint=json.dumps(self._all))
-        self._possession.run.checkpoint = json.dumps(self._all)
+        run = self._possession.run
+        run.checkpoint = json.dumps(self._all)
+        self._possession.write(checkpoint=run.checkpoint)
         self._is_stored = True
         self._due = time.monotonic() + INTERVAL

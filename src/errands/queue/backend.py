@@ -26,6 +26,7 @@ from django.utils import timezone
 from errands.exceptions import TaskCancelled
 from errands.queue import checks as queue_checks
 from errands.queue.claims import Claim, Payload, Settlement
+from errands.queue.records import stored_error
 from errands.queue.results import (
     DatabaseTaskResult,
     StoredResult,
@@ -123,7 +124,7 @@ class DatabaseBackend(BaseTaskBackend):
         error = AttemptError.of(TaskCancelled("Cancelled while it was waiting."))
         with atomic(using=self.database_alias), self._cursor() as cursor:
             stored = self._read(cursor, result_id)
-            errors = [*stored.errors, _wire(error)]
+            errors = [*stored.errors, stored_error(error)]
             if not self._statements.cancel(cursor, stored.uuid, json.dumps(errors)):
                 return False
         if registry.find(stored.path) is not None:
@@ -135,12 +136,12 @@ class DatabaseBackend(BaseTaskBackend):
         """Check the backend's options and its database."""
         return queue_checks.check_backend(self, known_options=OPTIONS)
 
-    def result_for(self, claim: Claim, worker_name: str) -> TaskResult:
+    def result_for(self, claim: Claim, call: Payload, worker_name: str) -> TaskResult:
         """Return the RUNNING result of a claim, for its attempt and signals."""
         stored = StoredResult(
             uuid=claim.uuid,
             path=claim.path,
-            payload=claim.payload,
+            call=call,
             queue=claim.queue,
             rank=-claim.priority,
             run_at=claim.run_at,
@@ -165,7 +166,7 @@ class DatabaseBackend(BaseTaskBackend):
                 assign(result, _return_value=return_value)
             case Failed(error) | Discarded(error) | Cancelled(error):
                 status = TaskResultStatus.FAILED
-                result.errors.extend(errors_of([_wire(error)]))
+                result.errors.extend(errors_of([stored_error(error)]))
             case _:
                 return
         assign(result, status=status, finished_at=settlement.finished_at)
@@ -244,13 +245,6 @@ def backends() -> list[DatabaseBackend]:
     return [
         backend for backend in task_backends.all() if isinstance(backend, DatabaseBackend)
     ]
-
-
-def _wire(error: AttemptError) -> dict[str, str]:
-    return {
-        "exception_class_path": error.exception_class_path,
-        "traceback": error.traceback,
-    }
 
 
 def _warn_if_unfindable(task: DjangoTask) -> None:

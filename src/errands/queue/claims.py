@@ -7,11 +7,12 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from errands.exceptions import DecodeError, ResultError
+from errands.exceptions import DecodeError, ResultError, TaskCrashed
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Succeeded
 
 EVERY_QUEUE = "*"
 RETURN_VALUE_LIMIT = 1_048_576
+CRASH = f"{TaskCrashed.__module__}.{TaskCrashed.__qualname__}"
 
 
 class Payload(NamedTuple):
@@ -63,6 +64,17 @@ class Claim:
     claimed_at: datetime | None
     errors: list[dict[str, str]]
     worker_ids: list[str]
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether it had started in a process that died, the last time it ran.
+
+        One of those that had started did it, and nobody can tell which. A
+        worker that was lost with its host makes no suspects.
+        """
+        if not self.crashes or not self.errors:
+            return False
+        return self.errors[-1]["exception_class_path"] == CRASH
 
 
 @dataclass(frozen=True, slots=True)

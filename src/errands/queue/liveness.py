@@ -29,7 +29,7 @@ from django.tasks import TaskResult
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
 
-from errands.exceptions import DecodeError, UnknownTask
+from errands.exceptions import DecodeError, TaskCrashed, UnknownTask, WorkerLost
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Record, crashed, released
 from errands.queue.store import Store
@@ -127,7 +127,8 @@ def rescue_lost(store: Store) -> list[Rescued]:
     holders = store.holders()
     rescued: list[Rescued] = []
     for worker in holders - _living(store.alias) if holders else ():
-        rescued += _rescue(store, worker, started=None, cause="lost")
+        lost = WorkerLost(f"Worker {worker} was lost.")
+        rescued += _rescue(store, worker, started=None, death=lost)
     _forget_expired(store.alias)
     return rescued
 
@@ -139,7 +140,8 @@ def rescue_worker(
 
     Those it had started cost a crash; the others are released uncharged.
     """
-    rescued = _rescue(store, worker_id.hex, started=started, cause=cause)
+    died = TaskCrashed(f"Worker {worker_id.hex}: {cause}.")
+    rescued = _rescue(store, worker_id.hex, started=started, death=died)
     retire(store.alias, worker_id)
     return rescued
 
@@ -191,14 +193,14 @@ def _forget_expired(alias: str) -> None:
 
 
 def _rescue(
-    store: Store, worker: str, *, started: Container[int] | None, cause: str
+    store: Store, worker: str, *, started: Container[int] | None, death: TaskCrashed
 ) -> list[Rescued]:
     rescued: list[Rescued] = []
     while held := store.held_by(worker):
         records: list[Record] = [
             released(claim)
             if started is not None and claim.id not in started
-            else crashed(claim, cause, worker_name=worker)
+            else crashed(claim, death, worker_name=worker)
             for claim in held
         ]
         done = store.write(records)

@@ -12,7 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from errands.conf import settings
-from errands.exceptions import TaskCrashed
+from errands.exceptions import ResultError, TaskCrashed
 from errands.queue.claims import Claim, Settlement
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.outcomes import (
@@ -126,20 +126,19 @@ def interrupted(claim: Claim, *, worker_name: str) -> Record:
     """
     if claim.releases >= settings().releases:
         cause = f"given back {claim.releases} times by stopping workers"
-        return crashed(claim, cause, worker_name=worker_name)
+        return crashed(claim, TaskCrashed(cause), worker_name=worker_name)
     return replace(released(claim), releases=claim.releases + 1)
 
 
-def crashed(claim: Claim, cause: str, *, worker_name: str) -> Record:
+def crashed(claim: Claim, error: TaskCrashed, *, worker_name: str) -> Record:
     """Return what the death of a claim's process writes.
 
     It costs a crash and no attempt. The last crash allowed ends the task.
     """
     crashes = claim.crashes + 1
-    error = AttemptError.of(TaskCrashed(f"Worker {worker_name}: {cause}"))
     written: dict[str, Any] = {
         "crashes": crashes,
-        "errors": _errors(claim, error),
+        "errors": _errors(claim, AttemptError.of(error)),
         "started_at": claim.started_at or claim.claimed_at,
     }
     if crashes < settings().crashes:
@@ -152,6 +151,31 @@ def crashed(claim: Claim, cause: str, *, worker_name: str) -> Record:
         finished_at=timezone.now(),
         **written,
     )
+
+
+def refused(record: Record, error: Exception) -> Finish:
+    """Return the plainest end for a row whose record the database refuses."""
+    plain = AttemptError.of(ResultError(f"Refused by the database: {error!r}"))
+    return Finish(
+        id=record.id,
+        token=record.token,
+        status=ResultStatus.FAILED,
+        attempt=record.attempt,
+        crashes=record.crashes,
+        errors=json.dumps([stored_error(plain)]),
+        worker_ids="[]",
+        return_value=None,
+        started_at=record.started_at,
+        finished_at=timezone.now(),
+    )
+
+
+def stored_error(error: AttemptError) -> dict[str, str]:
+    """Return an error as it is stored."""
+    return {
+        "exception_class_path": error.exception_class_path,
+        "traceback": error.traceback,
+    }
 
 
 def _finish(claim: Claim, status: ResultStatus, **written: Any) -> Finish:
@@ -179,11 +203,7 @@ def _requeue(claim: Claim, *, state: TaskState, **written: Any) -> Requeue:
 
 
 def _errors(claim: Claim, error: AttemptError) -> str:
-    latest = {
-        "exception_class_path": error.exception_class_path,
-        "traceback": error.traceback,
-    }
-    return json.dumps([*claim.errors, latest][-ERRORS_KEPT:])
+    return json.dumps([*claim.errors, stored_error(error)][-ERRORS_KEPT:])
 
 
 def _workers(claim: Claim, worker_name: str) -> str:

@@ -28,7 +28,7 @@ class StoredResult:
 
     uuid: UUID
     path: str
-    payload: str
+    call: Payload
     queue: str
     rank: int
     run_at: datetime | None
@@ -89,7 +89,7 @@ def result_of(stored: StoredResult, *, backend: str) -> DatabaseTaskResult:
         )
     result = new_result(
         as_enqueued(task, stored),
-        Payload.parse(stored.payload),
+        stored.call,
         uuid=stored.uuid,
         enqueued_at=stored.enqueued_at,
         backend=backend,

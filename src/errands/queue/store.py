@@ -35,7 +35,14 @@ from django.utils import timezone
 from errands.conf import settings
 from errands.queue.backend import DatabaseBackend
 from errands.queue.claims import EVERY_QUEUE, Claim, Selection, Settlement
-from errands.queue.records import Finish, Record, Requeue, record_of, released
+from errands.queue.records import (
+    Finish,
+    Record,
+    Requeue,
+    record_of,
+    refused,
+    released,
+)
 from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.interface import ClaimFilter
 from errands.queue.states import ResultStatus, TaskState
@@ -105,16 +112,16 @@ class Store:
         """Write records in one transaction; return the ids that took effect.
 
         A batch that the database refuses is halved until the record at fault
-        stands alone; that one is logged and left to the rescue.
+        stands alone; that task ends as failed, with the refusal as its error.
         """
         try:
             return self._write(records)
         except (OperationalError, InterfaceError):
             raise
-        except DatabaseError:
+        except DatabaseError as error:
             if len(records) == 1:
                 logger.exception("task row=%s cannot be written", records[0].id)
-                return set()
+                return self._write([refused(records[0], error)])
             half = len(records) // 2
             return self.write(records[:half]) | self.write(records[half:])
 

@@ -11,7 +11,7 @@ from django.tasks.signals import task_finished
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
-from errands.exceptions import RecordGone, TaskCancelled, TaskCrashed
+from errands.exceptions import RecordGone, TaskCancelled, TaskCrashed, WorkerLost
 from errands.runs.ending import end
 from errands.runs.fence import run_alias
 from errands.runs.models import Run
@@ -19,6 +19,7 @@ from errands.runs.states import State
 
 logger = logging.getLogger("errands.runs")
 
+STOPPED_UNEXPECTEDLY = _("This stopped unexpectedly, several times.")
 SOMETHING_WENT_WRONG = _("Something went wrong on our side.")
 
 
@@ -31,7 +32,8 @@ NO_TRACE = "no trace of its work"
 
 MESSAGES = {
     _path(RecordGone): _("What this was about no longer exists."),
-    _path(TaskCrashed): _("This stopped unexpectedly, several times."),
+    _path(TaskCrashed): STOPPED_UNEXPECTEDLY,
+    _path(WorkerLost): STOPPED_UNEXPECTEDLY,
     NO_TRACE: _("The work on this was lost on our side."),
 }
 """Texts the owner may read, by what ended the task."""

@@ -13,6 +13,7 @@ from django.utils.json import normalize_json
 from errands.exceptions import TaskCancelled, TaskInterrupted
 from errands.tasks.carried import activated
 from errands.tasks.context import Control, TaskContext, attempting
+from errands.tasks.forks import staying_in_this_process
 from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import (
     AttemptError,
@@ -51,6 +52,7 @@ def perform(  # noqa: PLR0913 - what an engine knows about an attempt
         with ExitStack() as stack:
             stack.enter_context(attempting(context))
             stack.enter_context(activated(carried or {}))
+            stack.enter_context(staying_in_this_process())
             return Succeeded(_returned(task, context))
     except BaseException as exception:  # noqa: BLE001 - a task may raise anything
         return judge(exception, task, task_result, max_attempts=max_attempts)

@@ -15,7 +15,6 @@ from errands.tasks.attempt import judge, perform
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Snoozed, Succeeded
 from errands.tasks.registry import registry
 from errands.worker.connections import clean_connections
-from errands.worker.forks import leave_if_forked
 from errands.worker.workplace import Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")
@@ -42,7 +41,6 @@ class Attempts:
             outcome, result = copy_context().run(self._attempt, claim)
             return Attempted(self._settlement(claim, outcome, started_at), result)
         except BaseException as escaped:
-            leave_if_forked()
             told = (claim.uuid, claim.path)
             logger.exception("Task id=%s path=%s broke its attempt", *told)
             failed = Failed(AttemptError.of(escaped))
@@ -52,17 +50,17 @@ class Attempts:
         task = registry.find(claim.path)
         if task is None:
             return self._unknown(claim), None
-        result = self._backend.result_for(claim, self._workplace.name)
+        call = Payload.parse(claim.payload)
+        result = self._backend.result_for(claim, call, self._workplace.name)
         task_started.send_robust(type(self._backend), task_result=result)
         outcome = perform(
             task,
             result,
             token=claim.token,
-            carried=Payload.parse(claim.payload).carried,
+            carried=call.carried,
             control=self._workplace.stop.control,
             max_attempts=claim.max_attempts,
         )
-        leave_if_forked()
         left_open = clean_connections()
         if left_open and isinstance(outcome, Succeeded):
             outcome = _judge_left_open(left_open, task, result)

@@ -30,7 +30,6 @@ from errands.tasks.registry import registry
 from errands.worker.connections import keep_connections
 from errands.worker.courier import Courier
 from errands.worker.executor import Executor
-from errands.worker.forks import guard_forks
 from errands.worker.heartbeat import Heartbeat
 from errands.worker.lifeline import follow, take_standard_input
 from errands.worker.options import WorkerOptions
@@ -67,7 +66,6 @@ def work(options: WorkerOptions, stop: Stop, slots: Slots) -> bool:
     """Load the site, run tasks; return whether everything was settled."""
     django.setup()
     keep_connections()
-    guard_forks()
     registry.load()
     identity = WorkerIdentity.of_this_process(slots.worker_id, options.name)
     workplace = Workplace(

@@ -28,6 +28,7 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from queue import Empty, SimpleQueue
 
 from django.db import Error
@@ -39,13 +40,12 @@ from errands.worker.announcing import Announcer
 from errands.worker.heartbeat import Heartbeat
 from errands.worker.outage import Outage
 from errands.worker.pace import Pace
-from errands.worker.suspects import PAUSE as SUSPECT_PAUSE
-from errands.worker.suspects import is_suspect
 from errands.worker.workplace import Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")
 
 POLL_SECONDS = 0.25
+SUSPECT_PAUSE = timedelta(seconds=1)
 OVERRUN_SECONDS = 0.1
 DRAINING_SECONDS = 0.01
 MOST_HELD = 10_000
@@ -202,7 +202,14 @@ class Courier:
             self._look_whether_drained()
 
     def _hand_out(self, claim: Claim) -> None:
-        if is_suspect(claim) and any(map(is_suspect, self._in_hand.values())):
+        """Put a claim into the inbox, unless it is a suspect too many.
+
+        Suspects run one at a time in each process, beside tasks that are none:
+        so a poison pill takes each neighbour down once at most, and only its
+        own crashes add up to the cap.
+        """
+        held = self._in_hand.values()
+        if claim.is_suspect and any(each.is_suspect for each in held):
             self._unsettled.append(self._returned(claim, Snoozed(SUSPECT_PAUSE)))
             self._snoozes_until = time.monotonic() + 2 * SUSPECT_PAUSE.total_seconds()
             return

@@ -5,6 +5,7 @@ from itertools import islice
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from pytest_django import Settings
 
 from flights import dataset
 from flights.accounts import demo_users
@@ -15,8 +16,9 @@ FEW = 2_000
 
 
 @pytest.fixture
-def ada(transactional_db: None) -> User:
+def ada(transactional_db: None, settings: Settings) -> User:
     """Return one of the demo's users; the other is Grace."""
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
     return demo_users()[0]
 
 

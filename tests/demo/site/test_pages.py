@@ -2,6 +2,7 @@
 
 import pytest
 from django.urls import reverse
+
 from flights import deploys
 
 PAGES = ["airlines", "upload", "partner", "failure", "interruption"]

@@ -20,8 +20,8 @@ class Command(BaseCommand):
         add, defaults = parser.add_argument, WorkerOptions()
         add("--backend", default=defaults.backend, help="alias in TASKS")
         add("--queues", default=defaults.queues, help="in strict order: mail,default,*")
-        add("--processes", type=int, default=1, metavar="N")
-        add("--threads", type=int, default=defaults.threads, metavar="N")
+        for name in ("processes", "threads"):
+            add(f"--{name}", type=int, default=getattr(defaults, name), metavar="N")
         add("--min-priority", type=int, metavar="P", help="leave what is below")
         add("--max-priority", type=int, metavar="P", help="leave what is above")
         add("--burst", action="store_true", help="end when nothing is left to do")
@@ -32,10 +32,9 @@ class Command(BaseCommand):
 
     def handle(self, **options: Any) -> None:
         """Work, and count what was done."""
-        names = [field.name for field in fields(WorkerOptions)]
+        told = {field.name: options[field.name] for field in fields(WorkerOptions)}
         try:
-            told = WorkerOptions(**{name: options[name] for name in names})
-            tally = Supervisor(told, self.stdout.write).run()
+            tally = Supervisor(WorkerOptions(**told), self.stdout.write).run()
         except (ValueError, WorkerBroken) as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"{tally.succeeded} succeeded, {tally.failed} failed")

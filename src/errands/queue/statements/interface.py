@@ -8,14 +8,15 @@ caller owns the transaction.
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
-from errands.queue.claims import Claim
+from errands.queue.claims import Claim, Payload
 from errands.queue.records import Finish, Requeue
 from errands.queue.results import StoredResult
 from errands.queue.states import ResultStatus, TaskState
@@ -30,6 +31,12 @@ CLAIM_COLUMNS = (
     "id, uuid, token, path, payload, queue, rank, attempt, max_attempts, crashes, "
     "releases, enqueued_at, run_at, started_at, claimed_at, errors, worker_ids"
 )
+
+
+FIELDS_OF = {
+    kind: attrgetter(*(field.name for field in fields(kind)))
+    for kind in (Finish, Requeue)
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +136,7 @@ class Statements(ABC):
         return StoredResult(
             uuid=uuid,
             path=row[1],
-            payload=row[2],
+            call=Payload.parse(row[2]),
             queue=row[3],
             rank=row[4],
             run_at=self.instant(row[5]),
@@ -189,7 +196,8 @@ def loaded(text: str) -> list[Any]:
 
 def dumped(records: Sequence[Finish] | Sequence[Requeue]) -> str:
     """Return records as one JSON parameter: a list of lists of their fields."""
-    return json.dumps([astuple(record) for record in records], default=_plain)
+    as_list = FIELDS_OF[type(records[0])]
+    return json.dumps([as_list(record) for record in records], default=_plain)
 
 
 def _plain(value: object) -> str:
