@@ -66,7 +66,8 @@ def drain(contender: Contender) -> float:
     _read_back(results)
     recorded = contender.recorded()
     span = recorded.aggregate(first=Min("started_at"), last=Max("finished_at"))
-    return contender.tasks / (span["last"] - span["first"]).total_seconds()
+    seconds: float = (span["last"] - span["first"]).total_seconds()
+    return contender.tasks / seconds
 
 
 def _read_back(results: list[TaskResult]) -> None:

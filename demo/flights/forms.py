@@ -49,7 +49,7 @@ class PunctualityForm(LabelledForm):
     )
 
 
-class ColleagueField(forms.ModelChoiceField[User]):
+class ColleagueField(forms.ModelChoiceField):
     """Users by the names people know."""
 
     def label_from_instance(self, obj: User) -> str:

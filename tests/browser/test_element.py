@@ -1,7 +1,6 @@
 """The job page in a real browser, under a strict Content-Security-Policy."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.test import Client
 from django.utils import timezone
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -20,22 +19,8 @@ from errands.runs.models import Run
 from errands.runs.progress_row import ProgressRow, Reading
 from errands.runs.states import State
 from tests.jobs.sample import AccountReport
-from tests.servers import chromium
 
 HOSTILE = "</p><img src=x onerror=alert(1)><script>alert(1)</script>"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """Return a Chromium.
-
-    Playwright keeps an event loop in this thread, in which Django would allow
-    no queries.
-    """
-    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
-        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        path = chromium.executable()
-        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
 
 
 @pytest.fixture

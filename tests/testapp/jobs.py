@@ -46,7 +46,7 @@ class WriteLines(Job):
 
 
 class CountPolitely(Job):
-    """Count in steps that go on where they stopped."""
+    """Count in a step that goes on where it stopped."""
 
     def perform(self, directory: str) -> Message:
         """Append each number to a file, once."""
@@ -56,12 +56,16 @@ class CountPolitely(Job):
             for number in step.track(left, cursor=int):
                 with (place / "numbers").open("a") as numbers:
                     numbers.write(f"{number}\n")
-                if number == LINES // 2 and not (place / "go").exists():
-                    (place / "half-way").write_text(str(os.getpid()))
-                    while not (place / "go").exists():
-                        self.progress.advance(0)
-                        time.sleep(GLANCE_SECONDS)
+                if number == LINES // 2:
+                    self._wait(place)
         return Message("Counted")
+
+    def _wait(self, place: Path) -> None:
+        """Wait to be let go, with a checkpoint at each glance."""
+        (place / "half-way").write_text(str(os.getpid()))
+        while not (place / "go").exists():
+            self.progress.advance(0)
+            time.sleep(GLANCE_SECONDS)
 
 
 class KillWorker(Job):

@@ -221,10 +221,10 @@ def _fence_of_this_attempt(run_id: UUID, dispatch: int) -> Fence:
 
 
 def _record(run: Run, result: TaskResult) -> None:
-    recorded = {"dispatched_at": timezone.now(), "dispatched_task": result.id}
+    run.dispatched_at, run.dispatched_task = timezone.now(), result.id
+    recorded = {"dispatched_at": run.dispatched_at, "dispatched_task": result.id}
     runs = Run.objects.using(run_alias())
     runs.filter(pk=run.pk, dispatch=run.dispatch).update(**recorded)
-    run.dispatched_at, run.dispatched_task = recorded["dispatched_at"], result.id
 
 
 def _one_transaction_if_shared(task: Task) -> AbstractContextManager[object]:

@@ -11,8 +11,11 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 
+from django.utils.autoreload import autoreload_started
+
 from errands.conf import settings
 from errands.queue.backend import backends
+from errands.tasks.registry import registry
 from errands.worker.spawning import spawn_python
 
 # The pipe to a worker ends when its Popen is collected.
@@ -26,6 +29,7 @@ def start_with_runserver() -> None:
     """
     if not serves(sys.argv, os.environ) or not settings().runserver_worker:
         return
+    autoreload_started.connect(_watch_tasks, dispatch_uid="errands.worker.development")
     for backend in backends():
         worker = spawn_python(
             "-m", "django", "worker", "--lifeline", "--backend", backend.alias
@@ -35,6 +39,15 @@ def start_with_runserver() -> None:
             f"errands: started a worker for TASKS[{backend.alias!r}] as process "
             f"{worker.pid}; ERRANDS['RUNSERVER_WORKER'] = False turns this off.\n"
         )
+
+
+def _watch_tasks(**kwargs: object) -> None:
+    """Let a change of a task restart server and worker.
+
+    The reloader watches what is imported, and the site itself may import none
+    of the modules its tasks are in.
+    """
+    registry.load()
 
 
 def serves(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:

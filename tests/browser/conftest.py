@@ -1,0 +1,21 @@
+"""A browser for the tests of a file."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.servers import chromium
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Return a Chromium.
+
+    Playwright keeps an event loop in this thread, in which Django would allow
+    no queries.
+    """
+    with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
+        patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
+        path = chromium.executable()
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
