@@ -4,6 +4,7 @@ import json
 import logging
 
 import pytest
+from django.db import OperationalError
 from django.http import HttpRequest
 from django.tasks import TaskResultStatus, default_task_backend
 from django.utils import timezone
@@ -11,6 +12,7 @@ from django.utils.translation import get_language, override
 
 from errands import JobError, Message
 from errands.runs.models import Run
+from errands.runs.possession import Possession
 from errands.runs.states import State
 from tests.jobs.conftest import Play
 from tests.jobs.sample import AccountReport, Immediate, Retried, Scripted
@@ -90,6 +92,27 @@ def test_the_reference_leads_to_the_traceback_in_the_log(
     assert run.error_reference in record.getMessage()
     assert record.exc_info is not None
     assert str(record.exc_info[1]) == "no luck"
+
+
+def test_an_outage_at_the_end_costs_no_attempt(
+    click: HttpRequest, worker: SharedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account = Account.objects.create(name="Ada")
+    run = AccountReport.start(click, account)
+    with monkeypatch.context() as outage:
+        outage.setattr(
+            Possession, "succeed", lambda *args: raising(OperationalError("gone"))
+        )
+        worker.drain()
+    run.refresh_from_db()
+    in_between = run.state
+
+    worker.drain()
+
+    run.refresh_from_db()
+    assert (in_between, run.state) == (State.QUEUED, State.SUCCEEDED)
+    assert run.results["orders.csv"].text == "Ada,0\r\nAda,1\r\n"
+    assert default_task_backend.get_result(str(run.task_id)).attempts == 1
 
 
 @pytest.mark.parametrize("value", [42, "done", object(), {"kind": "redirect"}])

@@ -14,9 +14,10 @@ owns the run writes nothing and says so in the log only.
 import json
 import logging
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+from django.db import Error, InterfaceError, OperationalError
 from django.tasks import TaskContext as DjangoTaskContext
 from django.utils.translation import gettext as _
 
@@ -115,11 +116,13 @@ def _perform_and_end(
 ) -> None:
     with _as_started(possession.run):
         try:
-            possession.succeed(_outcome(job, possession))
+            _succeed(possession, _outcome(job, possession))
         except LeaseLost:
             raise
         except TaskInterrupted:
-            possession.interrupted()
+            # Without it the page says "running" until the next attempt.
+            with suppress(Error):
+                possession.interrupted()
             raise
         except TaskCancelled:
             possession.cancelled()
@@ -146,6 +149,18 @@ def _outcome(job: type[Job], possession: Possession) -> dict[str, Any] | None:
     with staying_in_this_process():
         outcome = bound.perform(*args, **kwargs)
     return kept(outcome, bound)
+
+
+def _succeed(possession: Possession, outcome: dict[str, Any] | None) -> None:
+    """End the run well; an outage at this very moment costs no attempt.
+
+    The work is done but cannot be recorded, so it is released and done again,
+    when the database is back.
+    """
+    try:
+        possession.succeed(outcome)
+    except (OperationalError, InterfaceError) as outage:
+        raise TaskInterrupted("The end of the run could not be written.") from outage
 
 
 def _end_in_error(
