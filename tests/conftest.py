@@ -19,7 +19,7 @@ TESTS = Path(__file__).parent
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
 SERVERS = {"chromium", "postgresql"}
 DISCONNECT_OTHERS = (
-    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
 LEFT_OUT = set(filter(None, os.environ.get("ERRANDS_TEST_WITHOUT", "").split(",")))

@@ -106,6 +106,7 @@ def test_a_stopping_worker_hands_the_run_to_the_next_and_records_no_failure(
     (tmp_path / "go").touch()
     start_worker().is_ready()
     reaches(run, "succeeded", "failed")
+    eventually(ResultRow.objects.exists, "the task was settled")
 
     assert stopped == 0
     assert in_between["state"] == "queued"
@@ -129,6 +130,7 @@ def test_a_frozen_worker_changes_nothing_that_the_second_one_wrote(
     half_way()
     (tmp_path / "go").touch()
     reaches(run, "succeeded", "failed")
+    eventually(ResultRow.objects.exists, "the task was settled")
     written = Run.objects.values().get()
     os.killpg(frozen.process.pid, signal.SIGCONT)
     frozen.ask_to_stop()
