@@ -258,3 +258,26 @@ def test_every_text_of_the_templates_is_translated_into_german() -> None:
 
     assert len(texts) > 10
     assert untranslated == []
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (29, ""),
+        (47, "No news for 40 seconds"),
+        (60, "No news for 1 minute"),
+        (185, "No news for 3 minutes"),
+    ],
+)
+def test_a_page_says_how_long_it_has_had_no_news(
+    run: Run, browser: Client, seconds: int, text: str
+) -> None:
+    before = browser.get(f"/jobs/{run.pk}/state.json").headers["ETag"]
+    ago = timezone.now() - timedelta(seconds=seconds)
+    Run.objects.filter(pk=run.pk).update(started_at=ago)
+
+    answer = browser.get(f"/jobs/{run.pk}/state.json")
+
+    assert answer.json()["attempt_text"] == text
+    assert (answer.json()["progress"]["eta_text"] == "") or not text
+    assert (answer.headers["ETag"] != before) or not text

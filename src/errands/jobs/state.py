@@ -24,7 +24,7 @@ from errands.jobs.keeping import is_web_address
 from errands.jobs.site import is_on_site
 from errands.runs.models import Run
 from errands.runs.progress import Snapshot, of
-from errands.runs.states import IDLE, State
+from errands.runs.states import ATTEMPTED, IDLE, State
 
 VERSIONS_OF_PROGRESS = 1_000_000
 
@@ -36,6 +36,9 @@ PACE = (
 """Until a run is that old, a page asks again after so many milliseconds."""
 
 SLOWEST_POLL_MS = 5_000
+
+SILENT_AFTER = 30
+"""Seconds without news after which a page says so."""
 
 type JSONObject = dict[str, Any]
 
@@ -60,7 +63,8 @@ class RunState:
     @property
     def etag(self) -> str:
         """What the state depends on, besides the run's words in the code."""
-        shown = f"{self.version}-{get_language()}-{self.poll_after_ms}"
+        told = f"{self.version}-{get_language()}-{self.poll_after_ms}"
+        shown = f"{told}-{self.silence}"
         return f'"{shown}-expired"' if self.run.is_expired else f'"{shown}"'
 
     @property
@@ -81,13 +85,29 @@ class RunState:
         return self.progress.status or run.status
 
     @property
+    def silence(self) -> int:
+        """Seconds without news of an attempt, in tens; 0 for less than 30.
+
+        Its worker may be gone and not yet missed, or it may be busy with
+        something long. The page cannot tell, so it says what it knows.
+        """
+        run = self.run
+        if run.state not in ATTEMPTED or run.started_at is None:
+            return 0
+        news_at = max(run.started_at, self.progress.updated_at or run.started_at)
+        seconds = int((timezone.now() - news_at).total_seconds())
+        return seconds // 10 * 10 if seconds >= SILENT_AFTER else 0
+
+    @property
     def attempt_text(self) -> str:
-        """Why a bar starts over; empty in a first attempt."""
+        """Why a bar starts over, or stands still; mostly empty."""
         run = self.run
         if run.is_finished:
             return ""
         if run.is_interrupted:
             return gettext("Interrupted; it goes on in a moment")
+        if self.silence:
+            return _silence_text(self.silence)
         if run.attempt < 2:
             return ""
         return gettext("Attempt %(number)d") % {"number": run.attempt}
@@ -184,8 +204,8 @@ class RunState:
                 "failed_text": _failed_text(progress.failed),
                 "percent": progress.percent,
                 "text": progress.text,
-                "eta_seconds": progress.eta_seconds,
-                "eta_text": progress.eta_text,
+                "eta_seconds": None if self.silence else progress.eta_seconds,
+                "eta_text": "" if self.silence else progress.eta_text,
             },
             "step": progress.step,
             "pieces": None,
@@ -259,6 +279,16 @@ def _failed_text(failed: int) -> str:
     if not failed:
         return ""
     return ngettext("%(count)d failed", "%(count)d failed", failed) % {"count": failed}
+
+
+def _silence_text(seconds: int) -> str:
+    if seconds < 60:
+        return gettext("No news for %(seconds)d seconds") % {"seconds": seconds}
+    minutes = seconds // 60
+    text = ngettext(
+        "No news for %(minutes)d minute", "No news for %(minutes)d minutes", minutes
+    )
+    return text % {"minutes": minutes}
 
 
 def _iso(instant: datetime | None) -> str | None:
