@@ -15,6 +15,7 @@ from errands.queue.claims import Selection
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.statements import statements_for
 from errands.queue.states import ResultStatus, TaskState
+from errands.queue.store import Store
 from errands.tasks.outcomes import (
     AttemptError,
     Interrupted,
@@ -317,3 +318,8 @@ def test_the_result_of_a_task_unknown_here_is_not_taken_for_a_missing_one():
 
     with pytest.raises(UnknownTask, match="from_the_future"):
         tasks.nothing.get_result(result.id)
+
+
+def test_a_backend_without_tables_has_no_store():
+    with pytest.raises(ValueError, match=r"TASKS has no 'dummy' .* Known: default"):
+        Store("dummy")

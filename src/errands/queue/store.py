@@ -22,18 +22,17 @@ import logging
 from collections.abc import Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.transaction import atomic
-from django.tasks import task_backends
 from django.utils import timezone
 
 from errands.conf import settings
-from errands.queue.backend import DatabaseBackend
+from errands.queue.backend import backends
 from errands.queue.claims import EVERY_QUEUE, Claim, Selection, Settlement
 from errands.queue.records import (
     Finish,
@@ -81,7 +80,13 @@ class Store:
     """
 
     def __init__(self, backend_alias: str) -> None:
-        self.backend = cast(DatabaseBackend, task_backends[backend_alias])
+        known = {backend.alias: backend for backend in backends()}
+        if backend_alias not in known:
+            raise ValueError(
+                f"TASKS has no {backend_alias!r} that keeps tasks in a database. "
+                f"Known: {', '.join(known) or 'none; set TASKS'}."
+            )
+        self.backend = known[backend_alias]
         self.alias = self.backend.database_alias
 
     def claim(self, worker_id: UUID, selection: Selection, limit: int) -> list[Claim]:

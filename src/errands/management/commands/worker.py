@@ -20,13 +20,15 @@ class Command(BaseCommand):
         add, defaults = parser.add_argument, WorkerOptions()
         add("--backend", default=defaults.backend, help="alias in TASKS")
         add("--queues", default=defaults.queues, help="in strict order: mail,default,*")
-        for name in ("processes", "threads"):
-            add(f"--{name}", type=int, default=getattr(defaults, name), metavar="N")
+        for name, what in (("processes", "at a time"), ("threads", "in each process")):
+            number = getattr(defaults, name)
+            add(f"--{name}", type=int, default=number, metavar="N", help=what)
         add("--min-priority", type=int, metavar="P", help="leave what is below")
         add("--max-priority", type=int, metavar="P", help="leave what is above")
         add("--burst", action="store_true", help="end when nothing is left to do")
         add("--limit", type=int, metavar="N", help="end after N attempts")
-        add("--grace", type=float, default=defaults.grace, metavar="SECONDS")
+        stopping = "seconds that running tasks have when the worker stops"
+        add("--grace", type=float, default=defaults.grace, help=stopping)
         add("--name", default="", help="in results; default host:pid")
         add("--lifeline", action="store_true", help="stop when standard input ends")
 
