@@ -54,6 +54,8 @@ def django_db_setup(
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             cursor.execute(DISCONNECT_OTHERS)
+        # After Playwright's event loop it is not the one Django will close.
+        connection.close()
 
 
 @pytest.hookimpl(tryfirst=True)
