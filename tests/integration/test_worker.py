@@ -94,7 +94,7 @@ def test_what_a_task_raises_fails_the_task_and_never_the_worker(
 
 
 def test_receivers_that_raise_change_nothing(start_worker: StartWorker):
-    result = tasks.echo.enqueue("heard")
+    result = hostile_tasks.speak_to_nobody.enqueue("heard")
 
     worker = start_worker("--burst")
 
