@@ -46,6 +46,8 @@ def _call(method: str, path: str, *, credential: str, timeout: float) -> dict[st
         connection.request(method, path, headers=headers)
         response = connection.getresponse()
         content = response.read(ANSWER_LIMIT)
+    except ValueError as error:
+        raise Refused("no header can carry this key") from error
     except TimeoutError as error:
         raise Unavailable(f"no answer within {timeout:g} seconds") from error
     except (OSError, HTTPException) as error:

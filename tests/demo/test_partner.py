@@ -50,6 +50,12 @@ def test_a_wrong_key_is_refused(server):
         partner.obtain_pass("nyc-2012")
 
 
+@pytest.mark.parametrize("key", ["ключ", "a\r\nX-Other: b", "a\nb"])
+def test_a_key_that_no_header_can_carry_is_refused(server, key):
+    with pytest.raises(partner.Refused):
+        partner.obtain_pass(key)
+
+
 def test_a_key_that_is_checked_slowly_is_given_up_after_two_seconds(server):
     started = time.monotonic()
 

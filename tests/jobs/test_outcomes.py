@@ -110,7 +110,16 @@ def test_a_download_of_a_result_that_was_not_written_fails_the_job(
     assert "but wrote no such result. Written: none." in caplog.text
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "//evil", "ftp://x/y", "/x\r\ny"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "//evil",
+        "ftp://x/y",
+        "/x\r\ny",
+        "https://x/" + "y" * 5_000_000,
+    ],
+)
 def test_a_download_from_elsewhere_is_a_web_address(url: str, play: Play) -> None:
     assert play(lambda job: Download(url=url)).state == State.FAILED
 
@@ -128,6 +137,19 @@ def test_a_page_is_rendered_for_the_owner_and_the_host_of_the_click(
     )
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert result_of(browser, run)["url"] == f"/jobs/{run.pk}/page/"
+
+
+def test_a_page_is_rendered_although_its_owner_was_deleted_meanwhile(
+    play: Play, ann: User
+) -> None:
+    def script(job: Scripted) -> Page:
+        ann.delete()
+        return Page("jobs/sample.html")
+
+    run = play(script)
+
+    assert (run.state, run.owner_id) == (State.SUCCEEDED, None)
+    assert "|AnonymousUser|" in run.results["errands-page.html"].text
 
 
 def test_the_default_template_is_named_after_the_job() -> None:

@@ -2,6 +2,9 @@
 
 import json
 import logging
+from contextlib import suppress
+from pathlib import Path
+from uuid import UUID
 
 import pytest
 from django.db import OperationalError
@@ -9,10 +12,12 @@ from django.http import HttpRequest
 from django.tasks import TaskResultStatus, default_task_backend
 from django.utils import timezone
 from django.utils.translation import get_language, override
+from pytest_django import Settings
 
 from errands import JobError, Message
 from errands.runs.models import Run
 from errands.runs.possession import Possession
+from errands.runs.progress_row import read_row
 from errands.runs.states import State
 from tests.jobs.conftest import Play
 from tests.jobs.sample import AccountReport, Immediate, Retried, Scripted
@@ -45,6 +50,32 @@ def test_a_job_ends_its_run_with_its_outcome(
     run.refresh_from_db()
     assert run.state == State.SUCCEEDED
     assert run.results["orders.csv"].text == "Ada,0\r\nAda,1\r\n"
+
+
+def test_a_job_error_without_a_text_still_says_something(play: Play) -> None:
+    run = play(lambda job: raising(JobError()))
+
+    assert run.error_message == "Something went wrong on our side."
+
+
+@pytest.mark.django_db(transaction=True)  # files go on commit
+def test_a_run_deleted_while_its_job_works_leaves_nothing(
+    click: HttpRequest, play: Play, settings: Settings
+) -> None:
+    deleted: list[UUID] = []
+
+    def script(job: Scripted) -> None:
+        deleted.append(job.run.pk)
+        Run.objects.filter(pk=job.run.pk).delete()
+        job.results.write("a.txt", "nobody will ask for it")
+        job.status("Going on")
+        job.progress.flush()
+
+    with suppress(Run.DoesNotExist):  # there is none to look at
+        play(script)
+
+    left = [path for path in Path(settings.MEDIA_ROOT).rglob("*") if path.is_file()]
+    assert (left, read_row(deleted[0])) == ([], None)
 
 
 def test_a_job_error_shows_its_text_and_ends_the_task_as_failed(play: Play) -> None:

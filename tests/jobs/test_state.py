@@ -10,12 +10,15 @@ from django.http import HttpRequest
 from django.test import Client
 from django.utils import timezone, translation
 from django.utils.translation import gettext
+from pytest_django import Settings
 
 import errands
+from errands import Download
 from errands.runs.fence import Fence
 from errands.runs.models import Run
 from errands.runs.progress_row import ProgressRow, Reading
 from errands.runs.states import State
+from tests.jobs.conftest import Play
 from tests.jobs.sample import Scripted
 
 KEYS = {
@@ -81,6 +84,23 @@ def test_the_state_has_three_addresses(
     answer = browser.get(f"/jobs/{run.pk}/{url}", headers={"accept": accept})
 
     assert answer.json()["id"] == str(run.pk)
+
+
+def test_a_site_without_time_zones_shows_a_run_and_its_result(
+    browser: Client, play: Play, settings: Settings
+) -> None:
+    def script(job: Scripted) -> Download:
+        statuses.append(browser.get(f"/jobs/{job.run.pk}/").status_code)
+        job.results.write("a.txt", "")
+        return Download("a.txt")
+
+    settings.USE_TZ = False
+    statuses: list[int] = []
+
+    run = play(script)
+
+    assert statuses == [200]
+    assert "Available until" in browser.get(f"/jobs/{run.pk}/").text
 
 
 def test_a_browser_gets_the_page(run: Run, browser: Client) -> None:

@@ -3,6 +3,7 @@
 from django.contrib.auth.models import User
 from django.http import HttpRequest
 from django.template import RequestContext, Template
+from django.template.backends.django import DjangoTemplates
 
 from tests.jobs.sample import Scripted
 
@@ -23,6 +24,20 @@ def test_a_site_embeds_the_progress_of_a_run(click: HttpRequest) -> None:
     assert "Soon" in html
     assert " titled" not in html
     assert 'name="csrfmiddlewaretoken"' in html
+
+
+def test_a_site_without_the_request_context_processor_embeds_it_too(
+    click: HttpRequest,
+) -> None:
+    run = Scripted.start(click)
+    options = {"NAME": "bare", "DIRS": [], "APP_DIRS": True, "OPTIONS": {}}
+    template = DjangoTemplates(options).from_string(
+        "{% load errands %}{% job_progress run %}"
+    )
+
+    html = template.render({"run": run}, click)
+
+    assert f'src="/jobs/{run.pk}/state.json"' in html
 
 
 def test_the_script_carries_the_nonce_of_a_strict_policy(click: HttpRequest) -> None:

@@ -209,8 +209,27 @@ def test_going_backwards_is_refused(progress: ProgressWriter) -> None:
         progress.advance(-1)
 
 
+@pytest.mark.parametrize("count", [10**30, float("inf")])
+def test_counts_beyond_all_bounds_are_written_as_the_largest(
+    progress: ProgressWriter, page: Page, count: int
+) -> None:
+    progress.total = count
+    progress.failed(count)
+
+    progress.flush()
+
+    largest = 2**53 - 1
+    assert (page.last.current, page.last.failed) == (largest, largest)
+    assert (page.last.total, page.last.percent) == (largest, 99)
+
+
+def test_a_total_that_is_not_a_number_is_refused(progress: ProgressWriter) -> None:
+    with pytest.raises(ValueError, match=r"progress\.total is nan; it is 0 or more"):
+        progress.total = float("nan")  # type: ignore[assignment]
+
+
 def test_a_negative_total_is_refused(progress: ProgressWriter) -> None:
-    with pytest.raises(ValueError, match=r"progress\.total is -1; it cannot be negative"):
+    with pytest.raises(ValueError, match=r"progress\.total is -1; it is 0 or more"):
         progress.total = -1
 
 

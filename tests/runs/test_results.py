@@ -39,6 +39,22 @@ def test_bytes_are_stored_as_they_are(possession: Possession) -> None:
         assert stored_file.read() == bytes(range(256))
 
 
+@pytest.mark.parametrize(
+    ("name", "content_type"),
+    [
+        ("orders.csv.gz", "application/gzip"),
+        ("orders.tar.bz2", "application/x-bzip2"),
+        ("orders.csv.xz", "application/octet-stream"),
+    ],
+)
+def test_a_compressed_result_is_not_called_by_what_is_in_it(
+    possession: Possession, name: str, content_type: str
+) -> None:
+    possession.results.write(name, b"compressed")
+
+    assert finished(possession).results[name].content_type == content_type
+
+
 def test_a_writer_may_seek(possession: Possession) -> None:
     with possession.results.open("patched.bin", "wb") as file:
         file.write(b"....end")

@@ -12,6 +12,8 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urljoin
 
+from django.core.exceptions import ObjectDoesNotExist
+
 from errands.conf import settings
 from errands.exceptions import RecordGone
 from errands.tasks.backoff import exponential
@@ -159,8 +161,12 @@ class Job:
 
     @property
     def owner(self) -> Any:
-        """The user who started the run; None when nobody did."""
-        return self.run.owner
+        """The user who started the run; None when nobody did, or who is gone."""
+        try:
+            return self.run.owner
+        except ObjectDoesNotExist:
+            # Deleted since the run was taken over.
+            return None
 
     @property
     def language(self) -> str:

@@ -21,6 +21,7 @@ from errands.runs.results import clean_file_name
 from errands.text import clean_text
 
 MESSAGE_LIMIT = 2_000
+ADDRESS_LIMIT = 8_000
 JSON_LIMIT = 64 * 1024
 LEVELS = ("info", "success", "warning", "error")
 PAGE_RESULT = "errands-page.html"
@@ -63,7 +64,8 @@ def _download(outcome: Download, job: Job) -> Kept:
         if not is_web_address(outcome.url):
             raise ValueError(
                 f"{job.path()} returned a Download of {outcome.url[:200]!r}: "
-                "its url starts with http:// or https://."
+                "its url starts with http:// or https:// and has at most "
+                f"{ADDRESS_LIMIT:,} characters."
             )
         return {"kind": "download", "url": outcome.url, "file_name": file_name}
     if outcome.result not in job.results:
@@ -80,7 +82,9 @@ def is_web_address(url: str) -> bool:
         parts = urlsplit(url)
     except ValueError:
         return False
-    return url.isprintable() and parts.scheme in {"http", "https"} and bool(parts.netloc)
+    if len(url) > ADDRESS_LIMIT or not url.isprintable():
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)
 
 
 def _page(outcome: Page, job: Job) -> Kept:

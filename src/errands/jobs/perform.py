@@ -97,6 +97,8 @@ def perform(
         try:
             _perform_and_end(job, possession, attempt)
         except LeaseLost:
+            with suppress(Error):  # in an outage too, it returns quietly
+                possession.abandon()
             logger.warning(
                 "Run %s: attempt %s lost its lease and changed nothing more",
                 run_id,
@@ -181,7 +183,8 @@ def _end_in_error(
         possession.retry_later(verdict.after)
     elif isinstance(error, JobError):
         logger.info("Run %s ended with a JobError, %s", run.pk, run.reference)
-        possession.fail(describe_exception(error), run.reference)
+        text = describe_exception(error) or _("Something went wrong on our side.")
+        possession.fail(text, run.reference)
     elif isinstance(error, RecordGone):
         logger.info("Run %s: its record is gone, %s", run.pk, run.reference)
         possession.fail(_("What this was about no longer exists."), run.reference)

@@ -248,7 +248,9 @@ class RunState:
         expires_at = self.run.expires_at
         if expires_at is None:
             return {"until_text": ""}
-        day = date_format(timezone.localtime(expires_at), "DATE_FORMAT")
+        if timezone.is_aware(expires_at):
+            expires_at = timezone.localtime(expires_at)
+        day = date_format(expires_at, "DATE_FORMAT")
         return {"until_text": gettext("Available until %(day)s") % {"day": day}}
 
     def _redirect(self, kept: JSONObject) -> JSONObject | None:

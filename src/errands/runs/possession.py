@@ -18,7 +18,7 @@ from errands.runs.ending import end
 from errands.runs.fence import Fence, run_alias
 from errands.runs.models import Run
 from errands.runs.progress import ProgressWriter
-from errands.runs.progress_row import ProgressRow
+from errands.runs.progress_row import ProgressRow, delete_row
 from errands.runs.results import ResultsWriter
 from errands.runs.states import State
 from errands.text import clean_line, clean_text
@@ -104,6 +104,16 @@ class Possession:
         """Give the run back because the worker stops; another one goes on."""
         self._give_back(is_interrupted=True)
 
+    def abandon(self) -> None:
+        """Leave nothing behind once the lease is lost.
+
+        Of a run that was deleted meanwhile, nobody else would remove it.
+        """
+        self.progress.write()  # calls off what is still to be written
+        self.results.discard()
+        if not Run.objects.using(run_alias()).filter(pk=self.run.pk).exists():
+            delete_row(self.run.pk)
+
     def _end(self, state: State, **fields: Any) -> None:
         """Perform step 3 of the hand-over."""
         self._close()
@@ -139,7 +149,6 @@ class Possession:
             connection.connect()
 
     def _lease_lost(self) -> LeaseLost:
-        self.results.discard()
         return LeaseLost(f"Run {self.run.pk} belongs to another attempt, or has ended.")
 
 

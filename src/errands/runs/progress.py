@@ -33,6 +33,10 @@ NEARLY_DONE = 99
 """What counting can reach; only the end of the run makes 100 %."""
 
 
+LARGEST = 2**53 - 1
+"""The largest count that is kept; a browser knows no larger one exactly."""
+
+
 class Timing(Protocol):
     """The clock of a writer, replaced in tests."""
 
@@ -100,9 +104,9 @@ class ProgressWriter:
 
     @total.setter
     def total(self, total: int | None) -> None:
-        if total is not None and total < 0:
-            raise ValueError(f"progress.total is {total!r}; it cannot be negative.")
-        self._total = total
+        if total is not None and not total >= 0:  # nor may it be NaN
+            raise ValueError(f"progress.total is {total!r}; it is 0 or more, or None.")
+        self._total = None if total is None else min(total, LARGEST)
         self._say()
 
     def advance(self, count: int = 1) -> None:
@@ -161,16 +165,17 @@ class ProgressWriter:
                 self._call_off = self._timing.after(wait, self.write)
 
     def _reading(self) -> Reading:
-        self._pace.observe(self._now(), self._current)
+        current = min(self._current, LARGEST)
+        self._pace.observe(self._now(), current)
         if self._total:
-            reached = min(NEARLY_DONE, self._current * 100 // self._total)
+            reached = min(NEARLY_DONE, current * 100 // self._total)
             self._percent = max(self._percent or 0, reached)
         return Reading(
             attempt=self._attempt,
-            current=self._current,
+            current=current,
             total=self._total,
             percent=self._percent,
-            failed=self._failed,
+            failed=min(self._failed, LARGEST),
             status=self._status,
             step=self._step,
             log=json.dumps(list(self._log)),

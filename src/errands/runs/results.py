@@ -31,6 +31,8 @@ from errands.text import clean_line
 IN_DATABASE_LIMIT = 1024 * 1024
 FILE_NAME_LIMIT = 150
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
+COMPRESSED = {"gzip": "application/gzip", "bzip2": "application/x-bzip2"}
+"""Of ``x.csv.gz``, ``guess_type`` says what is in it, not what it is."""
 
 _NAME = re.compile(r"[\w.-]{1,100}")
 _UNSAFE_IN_FILE_NAMES = re.compile(r'[/\\:*?"<>|]+')
@@ -206,7 +208,10 @@ def clean_file_name(name: str) -> str:
 
 def _content_type(given: str | None, file_name: str) -> str:
     if given is None:
-        return mimetypes.guess_type(file_name)[0] or DEFAULT_CONTENT_TYPE
+        guessed, compression = mimetypes.guess_type(file_name)
+        if compression:
+            return COMPRESSED.get(compression, DEFAULT_CONTENT_TYPE)
+        return guessed or DEFAULT_CONTENT_TYPE
     if len(given) > 255 or not _CONTENT_TYPE.fullmatch(given):
         raise ResultError(f"{given[:100]!r} is no content type such as 'text/csv'.")
     return given

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.utils import formats
+from django.conf import settings
+from django.utils import formats, timezone
 from django.utils.translation import gettext
 
 from errands.runs.eta import describe_seconds_left, seconds_left
@@ -94,8 +95,14 @@ def _snapshot(row: dict[str, Any]) -> Snapshot:
         log=json.loads(row["log"]),
         attempt=row["attempt"],
         version=row["version"],
-        updated_at=datetime.fromtimestamp(row["updated_at"], UTC),
+        updated_at=_instant(row["updated_at"]),
     )
+
+
+def _instant(seconds: float) -> datetime:
+    """Return an instant as the site's other instants are, aware or naive."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment if settings.USE_TZ else timezone.make_naive(moment)
 
 
 def _number(value: int) -> str:

@@ -22,7 +22,8 @@ def job_progress(
     to the page or address the job leads to; ``"none"`` leaves both as links.
     The page needs ``errands/jobs.css``.
     """
-    request = context["request"]
+    # Not context["request"], which takes a context processor.
+    request = context.request
     return {
         "run": run,
         "state": RunState(run, request).as_json(),

@@ -1,8 +1,13 @@
 """The demo's pages: who gets in, and what a browser may run there."""
 
+from uuid import uuid4
+
 import pytest
+from django.contrib.auth.models import User
+from django.test import Client
 from django.urls import reverse
 
+from errands import Run
 from flights import deploys
 
 PAGES = ["airlines", "upload", "partner", "failure", "interruption"]
@@ -39,6 +44,19 @@ def test_pages_need_a_user_and_allow_no_inline_script(client, browser, flights, 
     assert "'unsafe-inline'" not in response["Content-Security-Policy"]
     assert " style=" not in response.text
     assert anonymous.status_code == 302
+
+
+@pytest.mark.parametrize(("method", "name"), [("get", "run"), ("post", "cancel")])
+def test_a_run_of_somebody_else_is_to_the_byte_one_that_does_not_exist(ada, method, name):
+    run = Run.objects.create(job="x", owner=ada)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(User.objects.get(username="grace"))
+    paths = [reverse(f"errands:{name}", args=[pk]) for pk in (run.pk, uuid4())]
+
+    theirs, nobodys = (getattr(client, method)(path) for path in paths)
+
+    assert theirs.status_code == {"get": 404, "post": 403}[method]
+    assert theirs.content == nobodys.content
 
 
 @pytest.mark.parametrize("name", ["load", "start", "deploy"])
