@@ -1,9 +1,11 @@
 """Tasks that do to a worker what tasks must never do."""
 
 import ctypes
+import multiprocessing
 import os
 import signal
 import time
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from django.db import transaction
@@ -65,6 +67,26 @@ def fork_and_return(directory: str) -> int:
     _, status = os.waitpid(forked, 0)
     Path(directory, "status").write_text(str(os.waitstatus_to_exitcode(status)))
     return forked
+
+
+def _sleep_for_ever(begun: Event) -> None:
+    begun.set()
+    time.sleep(3600)
+
+
+@task(max_attempts=1)
+def terminate_fork() -> int | None:
+    """End a forked process as ``multiprocessing`` ends those of a pool."""
+    forking = multiprocessing.get_context("fork")
+    begun = forking.Event()
+    process = forking.Process(target=_sleep_for_ever, args=[begun], daemon=True)
+    process.start()
+    begun.wait()
+    process.terminate()
+    process.join(5)
+    code = process.exitcode
+    process.kill()
+    return code
 
 
 @task(max_attempts=1)

@@ -149,6 +149,16 @@ def test_a_fork_that_comes_back_from_its_task_ends_there(
     assert ResultRow.objects.count() == 2
 
 
+def test_a_process_that_a_task_forked_ends_by_sigterm(start_worker: StartWorker):
+    result = hostile_tasks.terminate_fork.enqueue()
+
+    worker = start_worker("--burst")
+
+    assert worker.ends() == 0, worker.errors
+    result.refresh()
+    assert result.return_value == -signal.SIGTERM
+
+
 def test_sigterm_lets_a_running_task_finish(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):

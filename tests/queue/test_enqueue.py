@@ -1,6 +1,8 @@
 """A task exists if, and only if, the caller's transaction commits."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import transaction
@@ -11,11 +13,15 @@ from django.utils import timezone
 
 from errands.arguments import encode_call
 from errands.queue.backend import UnfindableTask
+from errands.queue.claims import Selection
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
+from errands.queue.store import Store
 from tests.queue.unfindable import hidden
 from tests.testapp import tasks
 from tests.testapp.models import Account
+
+NEW_YEAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -67,6 +73,43 @@ def test_a_task_for_later_is_scheduled_and_one_overdue_is_ready():
 
     states = TaskRow.objects.order_by("id").values_list("state", flat=True)
     assert list(states) == [TaskState.SCHEDULED, TaskState.READY]
+
+
+@pytest.mark.parametrize(
+    ("run_after", "state"),
+    [
+        (datetime.min.replace(tzinfo=ZoneInfo("Asia/Tokyo")), TaskState.READY),
+        (datetime.max.replace(tzinfo=ZoneInfo("America/New_York")), TaskState.SCHEDULED),
+    ],
+    ids=["before year 1", "after year 9999"],
+)
+def test_an_instant_beyond_the_calendar_is_stored_so_that_all_can_read_it(
+    store: Store, run_after: datetime, state: TaskState
+):
+    enqueued = tasks.add.using(run_after=run_after).enqueue(1)
+
+    assert tasks.add.get_result(enqueued.id).status == TaskResultStatus.READY
+    assert TaskRow.objects.get().state == state
+    assert len(store.claim(uuid4(), Selection(), 1)) == (state == TaskState.READY)
+    assert state == TaskState.READY or store.next_due() > timedelta(days=1)
+
+
+@pytest.mark.parametrize(
+    "run_after",
+    [timedelta(hours=1), NEW_YEAR, NEW_YEAR.replace(tzinfo=None)],
+)
+def test_a_site_without_time_zones_defers_and_reads_naive_instants(
+    settings, store: Store, run_after: datetime | timedelta
+):
+    settings.USE_TZ = False
+
+    enqueued = tasks.add.using(run_after=run_after).enqueue(1)
+
+    read = tasks.add.get_result(enqueued.id)
+    assert TaskRow.objects.get().state == TaskState.SCHEDULED
+    assert store.next_due() > timedelta(minutes=59)
+    assert read.enqueued_at == enqueued.enqueued_at
+    assert timezone.is_naive(read.task.run_after)
 
 
 def test_the_result_can_be_read_back_as_it_was_returned():

@@ -1,5 +1,7 @@
 """Whatever a function does, an attempt ends in an outcome."""
 
+from datetime import timedelta
+from math import inf
 from typing import Any
 from uuid import uuid4
 
@@ -124,6 +126,18 @@ def test_a_broken_back_off_costs_no_attempt():
 
     assert isinstance(outcome, Retry)
     assert outcome.after.total_seconds() == 60
+
+
+@pytest.mark.parametrize("seconds", [1e12, 1e300, inf])
+def test_a_back_off_beyond_the_calendar_ends_within_it(seconds: float):
+    task = tasks.echo.using()
+    options = type(task.options)(backoff=lambda exception, task_result: seconds)
+    object.__setattr__(task, "options", options)
+
+    outcome = judge(ValueError(), task, result_of(task, 1))
+
+    assert isinstance(outcome, Retry)
+    assert outcome.after == timedelta(days=3650)
 
 
 def test_the_callers_language_and_time_zone_are_active():

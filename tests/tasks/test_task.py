@@ -2,7 +2,7 @@
 
 import math
 import pickle  # noqa: TID251 - a task may travel to a subprocess
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.tasks import TaskResultStatus, task_backends
@@ -101,6 +101,12 @@ def test_a_timedelta_counts_from_the_moment_of_enqueueing():
 def test_a_naive_instant_is_refused():
     with pytest.raises(InvalidTask, match="aware"):
         tasks.add.using(run_after=timezone.now().replace(tzinfo=None))
+
+
+@pytest.mark.parametrize("run_after", [5, "tomorrow", date(2999, 1, 1)])
+def test_run_after_is_an_instant_or_a_delay(run_after):
+    with pytest.raises(TypeError, match="it takes an aware datetime, or a timedelta"):
+        tasks.add.using(run_after=run_after)
 
 
 def test_a_task_survives_pickling():

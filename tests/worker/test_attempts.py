@@ -216,6 +216,31 @@ def test_autocommit_left_off_is_a_transaction_left_open(transactional_db):
     assert not tasks.Account.objects.exists()
 
 
+def test_a_transaction_begun_behind_djangos_back_is_one_left_open(transactional_db):
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+    tasks.Account.objects.create(name="never committed")
+
+    left_open = clean_connections()
+
+    assert left_open == ["default"]
+    assert not tasks.Account.objects.exists()
+
+
+def test_a_connection_closed_behind_djangos_back_is_replaced(
+    transactional_db, monkeypatch
+):
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    connection.ensure_connection()
+    connection.connection.close()
+
+    left_open = clean_connections()
+
+    assert left_open == []
+    assert not tasks.Account.objects.exists()
+
+
 def test_a_clean_connection_is_kept_open(transactional_db, monkeypatch):
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)

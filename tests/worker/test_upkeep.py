@@ -68,3 +68,15 @@ def test_announcements_nobody_had_time_for_are_made(upkeep, real_workplace):
 
     assert upkeep.announcer.count == 1
     assert real_workplace.overdue.empty()
+
+
+def test_an_error_nobody_thought_of_ends_no_upkeep(upkeep, monkeypatch, caplog):
+    def stumble(limit: int) -> int:
+        raise RuntimeError("a stone")
+
+    monkeypatch.setattr(upkeep._store, "stage", stumble)
+
+    pause = upkeep.try_to_keep_up()
+
+    assert pause == 1.0
+    assert "a stone" in caplog.text

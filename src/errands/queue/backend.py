@@ -7,11 +7,12 @@ so it holds no state and imports no models.
 import json
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 from django.apps import apps
+from django.conf import settings
 from django.core import checks
 from django.db import connections, router
 from django.db.backends.utils import CursorWrapper
@@ -53,6 +54,9 @@ from errands.text import clean_line
 NAME_LIMIT = 100
 PATH_LIMIT = 255
 OPTIONS = ("DATABASE", "MAX_ATTEMPTS")
+
+# One year inside what Python knows, so that no zone makes it unreadable.
+EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 
 
 class UnfindableTask(UserWarning):
@@ -203,13 +207,14 @@ class DatabaseBackend(BaseTaskBackend):
         carried: Mapping[str, str],
     ) -> None:
         value = self._statements.value
-        is_later = task.run_after is not None and task.run_after > now
+        due_at = _storable(task.run_after)
+        is_later = due_at is not None and due_at > now
         shared = (
             task.queue_name,
             -int(task.priority),
             task.module_path,
             value(now),
-            value(task.run_after),
+            value(due_at),
             options_of(task).max_attempts,
             TaskState.SCHEDULED if is_later else TaskState.READY,
         )
@@ -245,6 +250,21 @@ def backends() -> list[DatabaseBackend]:
     return [
         backend for backend in task_backends.all() if isinstance(backend, DatabaseBackend)
     ]
+
+
+def _storable(run_after: datetime | None) -> datetime | None:
+    """Return the instant as every database can hold and every zone can show it.
+
+    Naive where the site's own instants are (``USE_TZ = False``).
+    """
+    if run_after is None:
+        return None
+    zone = UTC if timezone.is_aware(run_after) else None
+    due_at = max(run_after, EARLIEST.replace(tzinfo=zone))
+    due_at = min(due_at, LATEST.replace(tzinfo=zone))
+    if zone is None or settings.USE_TZ:
+        return due_at
+    return timezone.make_naive(due_at, timezone.get_default_timezone())
 
 
 def _warn_if_unfindable(task: DjangoTask) -> None:

@@ -29,6 +29,8 @@ from errands.tasks.task import Task
 
 logger = logging.getLogger("errands.tasks")
 
+LONGEST_WAIT = timedelta(days=3650)
+
 
 def perform(  # noqa: PLR0913 - what an engine knows about an attempt
     task: DjangoTask,
@@ -105,7 +107,10 @@ def _wait(
 ) -> timedelta | None:
     try:
         seconds = options.backoff(exception, task_result)
-        return None if seconds is None else timedelta(seconds=max(0.0, seconds))
+        if seconds is None:
+            return None
+        longest = LONGEST_WAIT.total_seconds()
+        return timedelta(seconds=min(max(0.0, seconds), longest))
     except Exception:
         # A broken back-off must not cost the task its attempts.
         logger.exception("backoff of task id=%s raised", task_result.id)

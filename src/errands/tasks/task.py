@@ -58,8 +58,13 @@ class Task(DjangoTask):
         changes = {name: new for name, new in changes.items() if new is not None}
         if isinstance(run_after, timedelta):
             changes |= {"delay": run_after, "run_after": None}
-        elif run_after is not None:
+        elif isinstance(run_after, datetime):
             changes |= {"delay": None, "run_after": run_after}
+        elif run_after is not None:
+            raise TypeError(
+                f"run_after is {run_after!r:.50}; it takes an aware datetime, or a "
+                "timedelta that counts from the call."
+            )
         if options:
             changes["options"] = self.options.overridden(options)
         return replace(self, **changes)

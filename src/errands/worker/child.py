@@ -19,6 +19,7 @@ import logging
 import os
 import signal
 import sys
+from functools import partial
 from pathlib import Path
 
 import django
@@ -50,6 +51,7 @@ def main(slots_path: str, options_json: str) -> None:
         # A terminal sends SIGINT to all of us; the supervisor decides.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, stop.terminate)
+        leave_signals_here()
         follow(take_standard_input(), stop)
         faulthandler.enable()
         code = 0 if work(options, stop, Slots(Path(slots_path))) else 1
@@ -82,6 +84,17 @@ def work(options: WorkerOptions, stop: Stop, slots: Slots) -> bool:
         thread.start()
     settled = Courier(workplace, heartbeat, announcers).work()
     return settled and retired(heartbeat)
+
+
+def leave_signals_here() -> None:
+    """Let SIGTERM end the processes that tasks fork.
+
+    Inherited, our handler would swallow what ends the processes of a
+    ``multiprocessing`` pool, and the task would wait for them for ever.
+    """
+    if hasattr(os, "register_at_fork"):
+        restore = partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
+        os.register_at_fork(after_in_child=restore)
 
 
 def retired(heartbeat: Heartbeat) -> bool:

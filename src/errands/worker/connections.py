@@ -5,6 +5,9 @@ from contextlib import suppress
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+# Active, in a transaction, in a failed one: numbers of libpq.
+POSTGRESQL_IN_TRANSACTION = (1, 2, 3)
+
 
 def keep_connections() -> None:
     """Let this process keep its connections, before the first is opened.
@@ -30,6 +33,8 @@ def clean_connections() -> list[str]:
         if _is_in_transaction(connection):
             left_open.append(connection.alias)
             _discard(connection)
+        elif _is_closed_below(connection):
+            _discard(connection)
         else:
             try:
                 connection.close_if_unusable_or_obsolete()
@@ -49,4 +54,34 @@ def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     if connection.connection is None:
         return False
     usual = connection.settings_dict["AUTOCOMMIT"]
-    return connection.in_atomic_block or connection.get_autocommit() != usual
+    if connection.in_atomic_block or connection.get_autocommit() != usual:
+        return True
+    return bool(usual and not _is_closed_below(connection) and _has_begun(connection))
+
+
+def _has_begun(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether the driver is in a transaction Django knows nothing of.
+
+    A task that said BEGIN itself would otherwise take in the writes of those
+    after it, and on SQLite lock out everybody.
+    """
+    driver = connection.connection
+    if connection.vendor == "sqlite":
+        return bool(driver.in_transaction)
+    if connection.vendor == "postgresql":
+        return driver.info.transaction_status in POSTGRESQL_IN_TRANSACTION
+    return False
+
+
+def _is_closed_below(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether somebody closed the driver's connection without Django."""
+    driver = connection.connection
+    if driver is None:
+        return False
+    if connection.vendor == "sqlite":
+        try:
+            with connection.wrap_database_errors:
+                return bool(driver.total_changes < 0)
+        except Error:
+            return True
+    return bool(getattr(driver, "closed", False))

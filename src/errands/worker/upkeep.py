@@ -4,6 +4,7 @@ Everything here may be done by many workers at once: staging, rescuing and the
 registered sweeps take what they change by conditional updates.
 """
 
+import logging
 import random
 import threading
 import time
@@ -20,6 +21,8 @@ from errands.worker.announcing import Announcer
 from errands.worker.connections import clean_connections
 from errands.worker.outage import Outage
 from errands.worker.workplace import Workplace
+
+logger = logging.getLogger("errands.worker")
 
 STAGE_SECONDS = 1.0
 STAGE_BATCH = 1000
@@ -41,11 +44,23 @@ class Upkeep(threading.Thread):
         outage = Outage("upkeep")
         while True:
             try:
-                pause = self.keep_up()
+                self.announce_for(self.try_to_keep_up())
                 outage.end()
-                self.announce_for(pause)
             except Error as error:
                 outage.endure(error)
+
+    def try_to_keep_up(self) -> float:
+        """Do what is due; whatever goes wrong with it ends no upkeep.
+
+        An outage is passed on. Returns the seconds until something is due.
+        """
+        try:
+            return self.keep_up()
+        except Error:
+            raise
+        except Exception:
+            logger.exception("upkeep goes on after an error")
+            return STAGE_SECONDS
 
     def keep_up(self) -> float:
         """Do what is due; return the seconds until something is due again."""

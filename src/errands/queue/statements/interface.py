@@ -157,7 +157,7 @@ class Statements(ABC):
         return [self._claim(row) for row in ordered]
 
     def instant(self, stored: Any) -> datetime | None:
-        """Return a timestamp as an aware datetime."""
+        """Return a timestamp as the site's ``timezone.now()`` is: aware or naive."""
         return stored  # type: ignore[no-any-return]
 
     def _claim(self, row: Row) -> Claim:

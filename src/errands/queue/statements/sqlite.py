@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
@@ -177,10 +178,15 @@ class SQLiteStatements(Statements):
         return int(cursor.rowcount)
 
     def instant(self, stored: Any) -> datetime | None:
-        """Return a timestamp as an aware datetime.
+        """Return a timestamp as the site's ``timezone.now()`` is.
 
         The driver returns text, or a datetime where it knows the column.
         """
+        if stored is None:
+            return None
         if isinstance(stored, str):
             stored = datetime.fromisoformat(stored)
-        return None if stored is None else stored.replace(tzinfo=UTC)
+        aware: datetime = stored.replace(tzinfo=UTC)
+        if settings.USE_TZ:
+            return aware
+        return timezone.make_naive(aware, timezone.get_default_timezone())
