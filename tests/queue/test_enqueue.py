@@ -1,5 +1,6 @@
 """A task exists if, and only if, the caller's transaction commits."""
 
+import math
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -12,6 +13,7 @@ from django.tasks.signals import task_enqueued
 from django.utils import timezone
 
 from errands.arguments import encode_call
+from errands.exceptions import ArgumentError
 from errands.queue.backend import UnfindableTask
 from errands.queue.claims import Selection
 from errands.queue.models import TaskRow
@@ -128,7 +130,7 @@ def test_an_id_that_means_nothing_does_not_exist(missing):
         tasks.add.get_result(missing)
 
 
-@pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 101])
+@pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 101, "", "*", "a,b"])
 def test_a_queue_name_that_cannot_be_stored_is_refused(name):
     with pytest.raises(InvalidTask, match="Queue name"):
         tasks.add.using(queue_name=name)
@@ -174,3 +176,10 @@ async def test_a_record_can_be_enqueued_from_async_code():
     assert enqueued.args == [
         {"$": "model", "v": ["testapp.account", str(account.pk), "default"]}
     ]
+
+
+def test_a_plain_task_is_not_stored_with_what_is_no_json():
+    with pytest.raises(ArgumentError, match="cannot be stored as JSON"):
+        tasks.plain.enqueue([math.nan])
+
+    assert TaskRow.objects.count() == 0

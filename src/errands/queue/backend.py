@@ -93,10 +93,11 @@ class DatabaseBackend(BaseTaskBackend):
     def validate_task(self, task: DjangoTask) -> None:
         """Refuse what cannot be stored, besides what Django refuses."""
         super().validate_task(task)
-        if task.queue_name != clean_line(task.queue_name, NAME_LIMIT):
+        if not _is_queue_name(task.queue_name):
             raise InvalidTask(
                 f"Queue name {clean_line(task.queue_name)!r} is not valid: it is one "
-                f"line of at most {NAME_LIMIT} characters."
+                f"line of 1 to {NAME_LIMIT} characters, without ',' and '*', which "
+                "mean something to a worker's --queues."
             )
         if len(task.module_path) > PATH_LIMIT:
             raise InvalidTask(
@@ -250,6 +251,11 @@ def backends() -> list[DatabaseBackend]:
     return [
         backend for backend in task_backends.all() if isinstance(backend, DatabaseBackend)
     ]
+
+
+def _is_queue_name(name: str) -> bool:
+    is_one_line = name == clean_line(name, NAME_LIMIT)
+    return bool(name) and is_one_line and not set(name) & {",", "*"}
 
 
 def _storable(run_after: datetime | None) -> datetime | None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from errands.exceptions import DecodeError, ResultError, TaskCrashed
+from errands.exceptions import ArgumentError, DecodeError, ResultError, TaskCrashed
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Succeeded
 
 EVERY_QUEUE = "*"
@@ -35,12 +35,16 @@ class Payload(NamedTuple):
         """Return the call as it is stored.
 
         Pure ASCII: NUL and lone surrogates stay escaped, so that every
-        database takes them.
+        database takes them. NaN and infinity, which are not JSON, raise
+        ``ArgumentError``.
         """
-        return json.dumps(
-            {"args": self.args, "kwargs": self.kwargs, "context": self.carried},
-            separators=(",", ":"),
-        )
+        call = {"args": self.args, "kwargs": self.kwargs, "context": self.carried}
+        try:
+            return json.dumps(call, separators=(",", ":"), allow_nan=False)
+        except ValueError as error:
+            raise ArgumentError(
+                f"The call cannot be stored as JSON: {error}. Pass None, or a text."
+            ) from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,8 @@ from typing import Any
 from errands.exceptions import RecordGone
 from errands.tasks.backoff import Backoff, exponential
 
+MOST_ATTEMPTS = 10_000
+
 CARRIED = ("max_attempts",)
 """Options that travel with one call; the others belong to the code."""
 
@@ -27,9 +29,11 @@ class TaskOptions:
     def __post_init__(self) -> None:
         if isinstance(self.discard_on, type):
             object.__setattr__(self, "discard_on", (self.discard_on,))
-        if type(self.max_attempts) is not int or self.max_attempts < 1:
+        attempts = self.max_attempts
+        if type(attempts) is not int or not 1 <= attempts <= MOST_ATTEMPTS:
             raise ValueError(
-                f"max_attempts is {self.max_attempts!r}; it is a whole number from 1."
+                f"max_attempts is {attempts!r}; it is a whole number from 1 to "
+                f"{MOST_ATTEMPTS:,}."
             )
         if not callable(self.backoff):
             raise TypeError(
