@@ -78,7 +78,6 @@ class DatabaseBackend(BaseTaskBackend):
     supports_priority = True
     supports_cancel = True
     supports_enqueue_many = True
-    supports_token = True
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
         super().__init__(alias, {"QUEUES": [], **params})

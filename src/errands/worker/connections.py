@@ -30,10 +30,11 @@ def clean_connections() -> list[str]:
     """
     left_open = []
     for connection in connections.all(initialized_only=True):
-        if _is_in_transaction(connection):
+        is_closed = _is_closed_below(connection)
+        if _is_in_transaction(connection) or (not is_closed and _has_begun(connection)):
             left_open.append(connection.alias)
             _discard(connection)
-        elif _is_closed_below(connection):
+        elif is_closed:
             _discard(connection)
         else:
             try:
@@ -54,9 +55,7 @@ def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
     if connection.connection is None:
         return False
     usual = connection.settings_dict["AUTOCOMMIT"]
-    if connection.in_atomic_block or connection.get_autocommit() != usual:
-        return True
-    return bool(usual and not _is_closed_below(connection) and _has_begun(connection))
+    return connection.in_atomic_block or connection.get_autocommit() != usual
 
 
 def _has_begun(connection: BaseDatabaseWrapper) -> bool:
@@ -66,6 +65,8 @@ def _has_begun(connection: BaseDatabaseWrapper) -> bool:
     after it, and on SQLite lock out everybody.
     """
     driver = connection.connection
+    if driver is None or not connection.settings_dict["AUTOCOMMIT"]:
+        return False
     if connection.vendor == "sqlite":
         return bool(driver.in_transaction)
     if connection.vendor == "postgresql":
