@@ -9,6 +9,7 @@ ErrandsError
 ├── UnknownTask            no task of that path is registered in this process
 ├── LeaseLost              somebody else owns the attempt now; nothing was written
 ├── ResultError            a job's result cannot be written or read
+├── TaskTimeout            the attempt took longer than its timeout
 ├── TaskCrashed            the process that ran the task died
 │   └── WorkerLost         nobody can say of what: its whole host may be gone
 └── JobError               a job ends with a text that is safe to show its owner
@@ -62,6 +63,14 @@ class ResultError(ErrandsError):
     """A job's result cannot be written or read."""
 
 
+class TaskTimeout(ErrandsError):
+    """The attempt took longer than its ``timeout``; it may be tried again."""
+
+    def __str__(self) -> str:
+        """Return what was said, or what there is to say."""
+        return super().__str__() or "The attempt took longer than its timeout."
+
+
 class TaskCrashed(ErrandsError):
     """The process that ran the task died."""
 
@@ -87,3 +96,7 @@ class TaskInterrupted(Interruption):
 
 class TaskCancelled(Interruption):
     """Somebody cancelled the task."""
+
+    def __str__(self) -> str:
+        """Return what was said, or what there is to say."""
+        return super().__str__() or "Cancelled while it was running."

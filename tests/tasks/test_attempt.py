@@ -1,5 +1,6 @@
 """Whatever a function does, an attempt ends in an outcome."""
 
+from dataclasses import replace
 from datetime import timedelta
 from math import inf
 from typing import Any
@@ -10,7 +11,9 @@ from django.tasks import TaskResult, TaskResultStatus
 from django.utils import translation
 
 from errands import TaskCancelled, TaskInterrupted, current_context
-from errands.tasks.attempt import judge, perform
+from errands.jobs.perform import task_of
+from errands.tasks.attempt import Terms, judge, perform
+from errands.tasks.interrupting import Control
 from errands.tasks.outcomes import (
     Cancelled,
     Discarded,
@@ -19,6 +22,7 @@ from errands.tasks.outcomes import (
     Retry,
     Succeeded,
 )
+from tests.jobs.sample import Scripted
 from tests.testapp import tasks
 
 
@@ -66,7 +70,9 @@ def test_the_last_attempt_fails():
 
 
 def test_a_call_may_ask_for_more_attempts_than_the_task():
-    outcome = perform(tasks.fail, result_of(tasks.fail, attempts=3), max_attempts=4)
+    outcome = perform(
+        tasks.fail, result_of(tasks.fail, attempts=3), Terms(max_attempts=4)
+    )
 
     assert isinstance(outcome, Retry)
 
@@ -89,6 +95,20 @@ def test_interruption_and_cancellation_are_no_failures():
 
     assert judge(TaskInterrupted(), tasks.nothing, result) == Interrupted()
     assert isinstance(judge(TaskCancelled(), tasks.nothing, result), Cancelled)
+
+
+def test_what_asks_at_its_checkpoints_is_told_and_not_interrupted():
+    task, control = replace(tasks.nothing, is_cooperative=True), Control()
+    control.interrupt(TaskCancelled)
+
+    outcome = perform(task, result_of(task), Terms(control=control))
+
+    assert outcome == Succeeded(None)
+    assert control.cancel_requested
+
+
+def test_jobs_ask_at_their_checkpoints():
+    assert task_of(Scripted).is_cooperative
 
 
 @pytest.mark.parametrize(
@@ -144,7 +164,9 @@ def test_the_callers_language_and_time_zone_are_active():
     carried = {"language": "de", "time_zone": "Asia/Tokyo", "unheard-of": "x"}
 
     outcome = perform(
-        tasks.language_and_zone, result_of(tasks.language_and_zone), carried=carried
+        tasks.language_and_zone,
+        result_of(tasks.language_and_zone),
+        Terms(carried=carried),
     )
 
     assert outcome == Succeeded(["de", "Asia/Tokyo"])
@@ -154,14 +176,14 @@ def test_the_callers_language_and_time_zone_are_active():
 def test_the_context_has_attempt_id_and_token():
     result = result_of(tasks.attempt_of, 10, attempts=2)
 
-    outcome = perform(tasks.attempt_of, result, token=41)
+    outcome = perform(tasks.attempt_of, result, Terms(token=41))
 
     assert outcome == Succeeded([12, result.id, 41])
     assert current_context() is None
 
 
 def test_a_value_that_cannot_be_carried_back_is_the_tasks_failure():
-    outcome = perform(tasks.plain, result_of_plain({1, 2}), max_attempts=1)
+    outcome = perform(tasks.plain, result_of_plain({1, 2}), Terms(max_attempts=1))
 
     assert isinstance(outcome, Failed)
     assert outcome.error.exception_class_path == "builtins.TypeError"

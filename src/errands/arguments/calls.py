@@ -1,7 +1,8 @@
 """Whole calls: positional and keyword arguments, encoded and decoded together."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from errands.arguments.decoding import Decoder
@@ -9,6 +10,8 @@ from errands.arguments.encoding import Encoder, Wire
 from errands.exceptions import ArgumentError
 
 MAX_CALL_BYTES = 1024 * 1024
+BYTES_PER_CHARACTER = 12
+LONGEST_NUMBER = 40
 
 
 def encode_call(
@@ -22,8 +25,7 @@ def encode_call(
     ``names`` are the parameters' names, by position; an ``ArgumentError``
     names the argument by them, or by its position from 1.
     """
-    subjects = [f"Argument {name!r}" for name in names or ()]
-    subjects += [f"Argument {index + 1}" for index in range(len(subjects), len(args))]
+    subjects = _subjects(tuple(names or ()), len(args))
     wire_args = [
         Encoder(subject).encode(value)
         for subject, value in zip(subjects, args, strict=False)
@@ -51,7 +53,27 @@ def decode_call(
     )
 
 
+@lru_cache(maxsize=4096)
+def _subjects(names: tuple[str, ...], count: int) -> tuple[str, ...]:
+    rest = (f"Argument {index + 1}" for index in range(len(names), count))
+    return *(f"Argument {name!r}" for name in names), *rest
+
+
+def _is_small(wires: Iterable[Wire]) -> bool:
+    """Return whether these are certainly small enough, without writing them."""
+    size = 0
+    for wire in wires:
+        if isinstance(wire, list | dict):
+            return False
+        size += LONGEST_NUMBER
+        if isinstance(wire, str):
+            size += len(wire) * BYTES_PER_CHARACTER
+    return size <= MAX_CALL_BYTES
+
+
 def _check_size(args: list[Wire], kwargs: dict[str, Wire]) -> None:
+    if _is_small([*args, *kwargs, *kwargs.values()]):
+        return
     size = len(json.dumps([args, kwargs], separators=(",", ":")))
     if size > MAX_CALL_BYTES:
         raise ArgumentError(

@@ -1,9 +1,11 @@
 """One attempt at a task: arguments in, an outcome out. Knows no engine."""
 
+import asyncio
 import logging
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.tasks import Task as DjangoTask
@@ -12,8 +14,9 @@ from django.utils.json import normalize_json
 
 from errands.exceptions import TaskCancelled, TaskInterrupted
 from errands.tasks.carried import activated
-from errands.tasks.context import Control, TaskContext, attempting
+from errands.tasks.context import TaskContext, attempting
 from errands.tasks.forks import staying_in_this_process
+from errands.tasks.interrupting import Control, Reason, run_interruptible
 from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import (
     AttemptError,
@@ -30,34 +33,80 @@ from errands.tasks.task import Task
 logger = logging.getLogger("errands.tasks")
 
 LONGEST_WAIT = timedelta(days=3650)
+PLAIN = TaskOptions()
 
 
-def perform(  # noqa: PLR0913 - what an engine knows about an attempt
-    task: DjangoTask,
-    task_result: TaskResult,
-    *,
-    token: int = 0,
-    carried: Mapping[str, str] | None = None,
-    control: Control | None = None,
-    max_attempts: int | None = None,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an engine tells an attempt, and what it offers it."""
+
+    token: int = 0
+    carried: Mapping[str, str] = field(default_factory=dict)
+    control: Control = field(default_factory=Control)
+    max_attempts: int | None = None
+    """What the call asked for, if not what the task says."""
+    metadata: dict[str, Any] = field(default_factory=dict)
+    save_metadata: Callable[[str], bool] | None = None
+    """Stores the metadata at once; False when the lease was lost."""
+
+    def context(self, task_result: TaskResult) -> TaskContext:
+        """Return what the task gets to know, and ask of it what it grants."""
+        task = task_result.task
+        self.control.is_cooperative = isinstance(task, Task) and task.is_cooperative
+        return TaskContext(
+            task_result=task_result,
+            token=self.token,
+            control=self.control,
+            metadata=self.metadata,
+            save=self.save_metadata,
+        )
+
+
+def perform(
+    task: DjangoTask, task_result: TaskResult, terms: Terms | None = None
 ) -> Outcome:
     """Run the task once, in the caller's context, and judge what came of it.
 
     Never raises: whatever the function raises, ``SystemExit`` and
-    ``KeyboardInterrupt`` included, becomes an outcome. ``max_attempts`` is
-    what the call asked for, if not what the task says.
+    ``KeyboardInterrupt`` included, becomes an outcome.
     """
-    context = TaskContext(
-        task_result=task_result, token=token, control=control or Control()
-    )
+    terms = terms or Terms()
+    context = terms.context(task_result)
+    call = partial(task.call, *_arguments(task, context), **task_result.kwargs)
     try:
-        with ExitStack() as stack:
-            stack.enter_context(attempting(context))
-            stack.enter_context(activated(carried or {}))
-            stack.enter_context(staying_in_this_process())
-            return Succeeded(_returned(task, context))
+        with attempting(context), activated(terms.carried), staying_in_this_process():
+            value = run_interruptible(terms.control, call)
+            return Succeeded(_plain(task, value))
     except BaseException as exception:  # noqa: BLE001 - a task may raise anything
-        return judge(exception, task, task_result, max_attempts=max_attempts)
+        return judge(exception, task, task_result, max_attempts=terms.max_attempts)
+
+
+async def aperform(task: DjangoTask, task_result: TaskResult, terms: Terms) -> Outcome:
+    """Await an async task once, as ``perform`` runs others.
+
+    To be run as an asyncio task of its own: an interruption cancels that. Where
+    the coroutine has returned before that arrived, what it returned counts.
+    """
+    context, running = terms.context(task_result), asyncio.current_task()
+    loop = asyncio.get_running_loop()
+
+    def cancel(reason: Reason) -> None:
+        if running is not None:
+            loop.call_soon_threadsafe(running.cancel, reason.__name__)
+
+    try:
+        with attempting(context), activated(terms.carried), staying_in_this_process():
+            terms.control.open(cancel)
+            arguments = _arguments(task, context)
+            value = await task.acall(*arguments, **task_result.kwargs)
+            return Succeeded(_plain(task, value))
+    except BaseException as exception:  # noqa: BLE001 - a task may raise anything
+        asked = terms.control.asked
+        if asked is not None and isinstance(exception, asyncio.CancelledError):
+            exception = asked().with_traceback(exception.__traceback__)
+        return judge(exception, task, task_result, max_attempts=terms.max_attempts)
+    finally:
+        terms.control.close()
 
 
 def judge(
@@ -76,9 +125,10 @@ def judge(
         return Cancelled(error)
     if isinstance(exception, options.discard_on):
         return Discarded(error)
-    if not isinstance(exception, Exception):
+    if not isinstance(exception, _retried(options)):
         return Failed(error)
-    if task_result.attempts >= (max_attempts or options.max_attempts):
+    allowed = 1 if options.at_most_once else max_attempts or options.max_attempts
+    if task_result.attempts >= allowed:
         return Failed(error)
     wait = _wait(options, exception, task_result)
     return Failed(error) if wait is None else Retry(wait, error)
@@ -92,18 +142,28 @@ def options_of(task: DjangoTask) -> TaskOptions:
     if isinstance(task, Task):
         return task.options
     configured = task.get_backend().options.get("MAX_ATTEMPTS")
-    return TaskOptions(max_attempts=configured) if configured else TaskOptions()
+    return TaskOptions(max_attempts=configured) if configured else PLAIN
 
 
-def _returned(task: DjangoTask, context: TaskContext) -> Any:
+def _retried(options: TaskOptions) -> tuple[type[BaseException], ...]:
+    """Return what is tried again; a coroutine cancelled from within is, as any."""
+    if Exception not in options.retry_on:
+        return options.retry_on
+    return (*options.retry_on, asyncio.CancelledError)
+
+
+def _arguments(task: DjangoTask, context: TaskContext) -> tuple[Any, ...]:
     leading = (context,) if task.takes_context else ()
-    result = context.task_result
-    value = task.call(*leading, *result.args, **result.kwargs)
+    return (*leading, *context.task_result.args)
+
+
+def _plain(task: DjangoTask, value: Any) -> Any:
+    """Return a value as JSON; what our tasks return is already."""
     return value if isinstance(task, Task) else normalize_json(value)
 
 
 def _wait(
-    options: TaskOptions, exception: Exception, task_result: TaskResult
+    options: TaskOptions, exception: BaseException, task_result: TaskResult
 ) -> timedelta | None:
     try:
         seconds = options.backoff(exception, task_result)

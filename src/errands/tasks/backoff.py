@@ -1,12 +1,13 @@
 """How long to wait before the next attempt."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.tasks import TaskResult
 
-type Backoff = Callable[[Exception, TaskResult], float | None]
+type Backoff = Callable[[Any, TaskResult], float | None]
 """Given the exception and the result so far, the seconds to wait; None gives up."""
 
 
@@ -34,6 +35,38 @@ class exponential:  # noqa: N801 - it reads as a function: backoff=exponential(f
 
     def __call__(self, exception: Exception, task_result: TaskResult) -> float:
         """Return the seconds to wait after the result's latest attempt."""
-        doublings = min(max(task_result.attempts, 1) - 1, 64)
+        return self.after(task_result.attempts)
+
+    def after(self, attempts: int) -> float:
+        """Return the seconds to wait after so many attempts."""
+        doublings = min(max(attempts, 1) - 1, 64)
         seconds = min(self.cap, self.first * 2**doublings)
         return float(seconds * (1 - random.uniform(0, self.jitter)))  # noqa: S311
+
+
+class per_exception:  # noqa: N801 - it reads as a function, as its neighbour does
+    """Wait as the first entry says whose class the exception has.
+
+    Entries are asked in their order, so name the special before the general;
+    an exception that fits none waits as ``exponential()`` does.
+    """
+
+    __slots__ = ("_entries",)
+
+    def __init__(self, entries: Mapping[Any, Any]) -> None:
+        for kind, backoff in entries.items():
+            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+                raise TypeError(f"backoff holds {kind!r}, not an exception class.")
+            if not callable(backoff):
+                raise TypeError(
+                    f"backoff[{kind.__name__}] is {backoff!r}; it takes a function such "
+                    "as exponential(first=5, cap=600)."
+                )
+        general: tuple[Any, Any] = (BaseException, exponential())
+        self._entries = (*entries.items(), general)
+
+    def __call__(self, exception: Exception, task_result: TaskResult) -> float | None:
+        """Return the seconds to wait, None to give up."""
+        backoffs = (told for kind, told in self._entries if isinstance(exception, kind))
+        seconds: float | None = next(backoffs)(exception, task_result)
+        return seconds

@@ -6,8 +6,10 @@ attempt.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from datetime import tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.utils import timezone, translation
@@ -47,14 +49,35 @@ def capture() -> dict[str, str]:
     return {name: text for name, text in read.items() if text is not None}
 
 
+def activated(carried: Carried) -> AbstractContextManager[None]:
+    """Return a context manager that runs a block in the context of the caller.
+
+    What is as the caller had it already is left alone: activating costs more
+    than a short task does.
+    """
+    differing = [
+        (context, text)
+        for name, text in carried.items()
+        if (context := _registered.get(name)) is not None and context.capture() != text
+    ]
+    return _activated(differing) if differing else nullcontext()
+
+
 @contextmanager
-def activated(carried: Carried) -> Iterator[None]:
-    """Run a block in the context of the caller."""
+def _activated(differing: list[tuple[CarriedContext, str]]) -> Iterator[None]:
     with ExitStack() as stack:
-        for name, text in carried.items():
-            if name in _registered:
-                stack.enter_context(_registered[name].activate(text))
+        for context, text in differing:
+            stack.enter_context(context.activate(text))
         yield
+
+
+def _time_zone() -> str:
+    return _name_of(timezone.get_current_timezone())
+
+
+@lru_cache
+def _name_of(zone: tzinfo) -> str:
+    return zone.tzname(None) or str(zone)
 
 
 def _known_time_zone(name: str) -> AbstractContextManager[object]:
@@ -70,6 +93,6 @@ register_context(
 )
 register_context(
     "time_zone",
-    capture=timezone.get_current_timezone_name,
+    capture=_time_zone,
     activate=_known_time_zone,
 )

@@ -1,32 +1,33 @@
 """What a running task knows about its attempt."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+import json
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar, Token
+from copy import deepcopy
 from dataclasses import dataclass, field
+from typing import Any
 
+from asgiref.sync import sync_to_async
 from django.tasks import TaskContext as DjangoTaskContext
 
-
-class Control:
-    """What the outside asks of a running attempt.
-
-    Engines pass one to each attempt and set it from another thread.
-    """
-
-    def __init__(self) -> None:
-        self.should_stop = False
-        self.cancel_requested = False
+from errands.exceptions import ArgumentError, LeaseLost
+from errands.tasks.interrupting import Control
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskContext(DjangoTaskContext):  # type: ignore[misc] # the stub forgets "frozen"
-    """Django's context, the fencing token, and what the outside asks for."""
+    """Django's context, the fencing token, metadata, and what the outside asks for."""
 
     token: int = 0
     """Rises with every claim of the task; a write with an old one is refused."""
 
     control: Control = field(default_factory=Control)
+
+    metadata: dict[str, Any] = field(default_factory=dict)
+    """JSON that stays with the task: read it, change it. Kept from attempt to
+    attempt, whether they succeed or fail."""
+
+    save: Callable[[str], bool] | None = None
 
     @property
     def should_stop(self) -> bool:
@@ -38,6 +39,46 @@ class TaskContext(DjangoTaskContext):  # type: ignore[misc] # the stub forgets "
         """Whether somebody cancelled this task."""
         return self.control.cancel_requested
 
+    def save_metadata(self) -> None:
+        """Store the metadata now, not only when the attempt ends.
+
+        ``LeaseLost`` when another worker has taken the task over;
+        ``ArgumentError`` for what is no JSON. Does nothing on engines that keep
+        no metadata.
+        """
+        if self.save is not None and not self.save(dump_metadata(self.metadata)):
+            raise LeaseLost(f"Task {self.task_result.id} belongs to another attempt.")
+
+    async def asave_metadata(self) -> None:
+        """Store the metadata now, from async code."""
+        await sync_to_async(self.save_metadata)()
+
+
+def own_context(context: DjangoTaskContext, metadata: Mapping[str, Any]) -> TaskContext:
+    """Return our context; on another engine, one that has what ours has.
+
+    There the attempt's number is the token, and metadata begins anew with each
+    attempt.
+    """
+    if isinstance(context, TaskContext):
+        return context
+    return TaskContext(
+        task_result=context.task_result,
+        token=context.attempt,
+        metadata=deepcopy(dict(metadata)),
+    )
+
+
+def dump_metadata(metadata: dict[str, Any]) -> str:
+    """Return metadata as it is stored; ``ArgumentError`` for what is no JSON."""
+    try:
+        return json.dumps(metadata, separators=(",", ":"), allow_nan=False)
+    except Exception as error:  # noqa: BLE001 - what a task puts in may raise anything
+        raise ArgumentError(
+            f"The metadata cannot be stored as JSON: {error}. Keep texts, numbers, "
+            "lists and dicts in it."
+        ) from None
+
 
 _current: ContextVar[TaskContext | None] = ContextVar("errands_task", default=None)
 
@@ -47,11 +88,16 @@ def current_context() -> TaskContext | None:
     return _current.get()
 
 
-@contextmanager
-def attempting(context: TaskContext) -> Iterator[None]:
-    """Make ``context`` the current one."""
-    before = _current.set(context)
-    try:
-        yield
-    finally:
-        _current.reset(before)
+class attempting:  # noqa: N801 - it reads as a function: with attempting(context)
+    """Make a context the current one for a block."""
+
+    __slots__ = ("_before", "_context")
+
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        self._before: Token[TaskContext | None] = _current.set(self._context)
+
+    def __exit__(self, *raised: object) -> None:
+        _current.reset(self._before)

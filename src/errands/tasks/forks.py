@@ -6,16 +6,16 @@ connection. So it ends as soon as it leaves the task's code.
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 
-@contextmanager
-def staying_in_this_process() -> Iterator[None]:
+class staying_in_this_process:  # noqa: N801 - with staying_in_this_process()
     """End a process forked inside the block where it would leave it."""
-    process = os.getpid()
-    try:
-        yield
-    finally:
-        if os.getpid() != process:
+
+    __slots__ = ("_process",)
+
+    def __enter__(self) -> None:
+        self._process = os.getpid()
+
+    def __exit__(self, *raised: object) -> None:
+        if os.getpid() != self._process:
             os._exit(0)

@@ -4,10 +4,12 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from inspect import Parameter, Signature, signature
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 from errands.exceptions import SignatureMismatch
 
+MOST_SHAPES = 4096
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -22,21 +24,53 @@ def call_signature(function: Callable[..., Any], *, skipped: int = 0) -> Signatu
     return full.replace(parameters=list(full.parameters.values())[skipped:])
 
 
-@lru_cache(maxsize=4096)
+class _Shape(NamedTuple):
+    """What a signature allows by position alone."""
+
+    names: tuple[str, ...]
+    fewest: float
+    most: float
+
+
+_shapes: dict[int, tuple[Signature, _Shape]] = {}
+
+
 def positional_names(called: Signature) -> tuple[str, ...]:
     """Return the names of the parameters that can be passed by position."""
-    return tuple(p.name for p in called.parameters.values() if p.kind in POSITIONAL)
+    return _shape(called).names
 
 
 def check_call(
     called: Signature, args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str
 ) -> None:
     """Raise ``SignatureMismatch`` unless the arguments fit."""
+    shape = _shape(called)
+    if not kwargs and shape.fewest <= len(args) <= shape.most:
+        return
     try:
         called.bind(*args, **kwargs)
     except TypeError as mismatch:
         hint = _did_you_mean(called, kwargs)
         raise SignatureMismatch(f"{name}{_shown(called)}: {mismatch}.{hint}") from None
+
+
+def _shape(called: Signature) -> _Shape:
+    """Return the shape of a signature, kept by identity: hashing one is slow."""
+    known = _shapes.get(id(called))
+    if known is not None and known[0] is called:
+        return known[1]
+    parameters = called.parameters.values()
+    names = tuple(p.name for p in parameters if p.kind in POSITIONAL)
+    needed = [p for p in parameters if p.default is Parameter.empty]
+    required = [p for p in needed if p.kind in POSITIONAL]
+    takes_any = any(p.kind is Parameter.VAR_POSITIONAL for p in parameters)
+    needs_keywords = any(p.kind is Parameter.KEYWORD_ONLY for p in needed)
+    fewest = inf if needs_keywords else len(required)
+    shape = _Shape(names, fewest, inf if takes_any else len(names))
+    if len(_shapes) >= MOST_SHAPES:
+        _shapes.clear()
+    _shapes[id(called)] = called, shape
+    return shape
 
 
 def _did_you_mean(called: Signature, kwargs: Mapping[str, Any]) -> str:

@@ -12,7 +12,11 @@ logger = logging.getLogger("errands.sweeps")
 
 type Sweep = Callable[[], object]
 
+ROUNDS_OF_REST = 5
+
 _sweeps: list[Sweep] = []
+_rare: set[Sweep] = set()
+_resting: dict[Sweep, int] = {}
 
 
 def sweep[S: Sweep](function: S) -> S:
@@ -21,10 +25,23 @@ def sweep[S: Sweep](function: S) -> S:
     return function
 
 
+def rare_sweep[S: Sweep](function: S) -> S:
+    """Register a sweep that rests for five rounds whenever it returns 0 or None.
+
+    For what is in no hurry: about once a minute, unless there is more to do.
+    """
+    _rare.add(function)
+    return sweep(function)
+
+
 def run_sweeps() -> None:
     """Run every sweep; one that raises is logged and stops no other."""
     for function in _sweeps:
+        if _resting.get(function):
+            _resting[function] -= 1
+            continue
         try:
-            function()
+            found = function()
+            _resting[function] = ROUNDS_OF_REST if function in _rare and not found else 0
         except Exception:
             logger.exception("sweep %s.%s", function.__module__, function.__name__)

@@ -18,8 +18,10 @@ from django.tasks import TaskResult
 from django.utils import timezone
 
 from errands.arguments import decode_call, encode, encode_call
+from errands.tasks.context import own_context
 from errands.tasks.options import TaskOptions
 from errands.tasks.signature import call_signature, check_call, positional_names
+from errands.tasks.templates import check_options
 
 type Call = tuple[Sequence[Any], Mapping[str, Any]]
 
@@ -35,6 +37,13 @@ class Task(DjangoTask):
 
     options: TaskOptions = field(default_factory=TaskOptions)
     delay: timedelta | None = None
+    is_cooperative: bool = False
+    """Whether it asks at its checkpoints whether to stop, and is not interrupted."""
+
+    def __post_init__(self) -> None:
+        # super() does not know the class that slots=True has made of this one.
+        DjangoTask.__post_init__(self)
+        check_options(self.options, self.func, skipped=int(self.takes_context))
 
     def using(
         self,
@@ -139,9 +148,10 @@ class Task(DjangoTask):
     def _decoded(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[list[Any], dict[str, Any]]:
-        context = args[: int(self.takes_context)]
-        decoded, named = decode_call(args[len(context) :], kwargs)
-        return [*context, *decoded], named
+        if not self.takes_context:
+            return decode_call(args, kwargs)
+        decoded, named = decode_call(args[1:], kwargs)
+        return [own_context(args[0], self.options.metadata), *decoded], named
 
 
 def plain_task(func: Callable[..., Any], **fields_and_options: Any) -> DjangoTask:

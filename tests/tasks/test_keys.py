@@ -1,0 +1,124 @@
+"""Keys of calls are the same in every process, whatever the arguments hold."""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from errands import task
+from errands.tasks.keys import KEY_LIMIT, concurrency, rate, unique_key
+from errands.tasks.rates import Rate
+from errands.tasks.task import Task
+from tests.testapp.models import Account
+
+
+def send(account: Any, since: Any = None, *, copy_to: str = "") -> None:
+    """Stand in for a task's function."""
+
+
+def key_of(declared: Task, *args: Any, **kwargs: Any) -> str | None:
+    return unique_key(declared, *declared.encode_call(args, kwargs))
+
+
+def shared_key(template: str, *args: Any, **kwargs: Any) -> str:
+    declared = task(concurrency=(template, 2))(send)
+    found = concurrency(declared, *declared.encode_call(args, kwargs))
+    assert found is not None
+    return found[0]
+
+
+def test_a_task_is_not_unique_unless_it_says_so():
+    assert key_of(task(send), 1) is None
+
+
+def test_the_same_arguments_have_the_same_key_however_they_are_passed():
+    declared = task(unique=True)(send)
+
+    keys = {
+        key_of(declared, 1),
+        key_of(declared, account=1),
+        key_of(declared, 1, None),
+        key_of(declared, 1, copy_to=""),
+    }
+
+    assert len(keys) == 1
+
+
+def test_other_arguments_and_other_functions_have_other_keys():
+    declared, other = task(unique=True)(send), task(unique=True)(key_of_other)
+
+    keys = {key_of(declared, 1), key_of(declared, 2), key_of(declared, "1")}
+    keys.add(key_of(other, 1))
+
+    assert len(keys) == 4
+
+
+def key_of_other(account: Any) -> None:
+    """Stand in for another function."""
+
+
+def test_only_the_arguments_that_are_named_count():
+    declared = task(unique=("account",))(send)
+
+    assert key_of(declared, 1, 2) == key_of(declared, 1, 3)
+    assert key_of(declared, 1, 2) != key_of(declared, 2, 2)
+
+
+def test_a_template_is_filled_with_text_numbers_and_values_of_all_kinds():
+    key = "{account}/{since}"
+
+    assert shared_key(key, "anna", 3) == "anna/3"
+    assert shared_key(key, Decimal("1.10"), date(2026, 1, 2)) == "1.10/2026-01-02"
+    assert shared_key(key, None, [1, {"a": "b"}]) == 'null/[1, {"a": "b"}]'
+
+
+def test_a_record_is_its_model_and_primary_key(db: None):
+    account = Account.objects.create(name="anna")
+
+    assert shared_key("{account}", account).startswith(f"testapp.account:{account.pk}")
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["x" * 10_000, "two\nlines", "nul\0", "\ud800", "\x1b[2J", "{since}", "'; DROP"],
+)
+def test_a_hostile_value_becomes_a_bounded_key_that_databases_take(value: str):
+    key = shared_key("partner:{account}", value)
+
+    assert len(key) <= KEY_LIMIT
+    assert "\0" not in key
+    assert "\n" not in key
+    key.encode("utf-8")
+
+
+def test_long_values_that_differ_at_the_end_have_different_keys():
+    first, second = ("x" * 500 + end for end in "ab")
+
+    assert shared_key("{account}", first) != shared_key("{account}", second)
+
+
+def test_a_key_without_braces_is_shared_by_all_calls():
+    assert shared_key("partner", 1) == shared_key("partner", 2) == "partner"
+
+
+def test_the_rate_of_a_call_comes_with_its_key():
+    declared = task(rate=("{account}", "100/m"))(send)
+
+    found = rate(declared, *declared.encode_call(("anna",), {}))
+
+    assert found == ("anna", Rate(100, timedelta(minutes=1)))
+
+
+@pytest.mark.parametrize("function", [concurrency, rate])
+def test_a_task_without_the_option_shares_nothing(function: Callable[..., Any]):
+    assert function(task(send), [1], {}) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["0/s", "-1/s", "1/w", "1 / s", "", "1/s\n", "٣/s", None]
+)
+def test_a_rate_that_cannot_be_read_is_refused_with_examples(text: Any):
+    with pytest.raises(ValueError, match=r"Write '10/s', '100/m', '500/h' or '1000/d'"):
+        Rate.parse(text)
