@@ -43,6 +43,12 @@ class Settings:
     threads: int = 5
     """Tasks one worker process runs at the same time."""
 
+    coroutines: int = 100
+    """Tasks written with ``async def`` that one worker process runs besides."""
+
+    timeout_grace: timedelta = timedelta(seconds=10)
+    """How long past its ``timeout`` a task may end; then its process is killed."""
+
     crashes: int = 3
     """How many dead processes end a task as crashed."""
 
@@ -57,6 +63,12 @@ class Settings:
 
     unknown_task_patience: timedelta = timedelta(days=1)
     """How long a task no worker knows waits for one that does."""
+
+    mail_failures: bool = False
+    """Whether ADMINS get a mail when a task has failed for good."""
+
+    mail_failures_every: timedelta = timedelta(minutes=10)
+    """At most one such mail of each task in this time; zero mails every failure."""
 
     runserver_worker: bool = True
     """Whether ``runserver`` starts a worker as its child."""

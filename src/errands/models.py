@@ -1,6 +1,16 @@
 """Gathers the models of all rooms for Django."""
 
-from errands.queue.models import ResultRow, TaskRow, WorkerRow
+from errands.queue.models import QueueRow, RateRow, ResultRow, TaskRow, WorkerRow
 from errands.runs.models import Grant, Progress, Run, RunResult
 
-__all__ = ["Grant", "Progress", "ResultRow", "Run", "RunResult", "TaskRow", "WorkerRow"]
+__all__ = [
+    "Grant",
+    "Progress",
+    "QueueRow",
+    "RateRow",
+    "ResultRow",
+    "Run",
+    "RunResult",
+    "TaskRow",
+    "WorkerRow",
+]

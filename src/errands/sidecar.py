@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 
 SIDE_SUFFIX = ".errands"
 LOCK_TIMEOUT_SECONDS = 2
+PREPARATIONS = {
+    "mysql": (f"SET SESSION innodb_lock_wait_timeout = {LOCK_TIMEOUT_SECONDS}",),
+    # A lost heartbeat or progress line is written again soon.
+    "sqlite": ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=OFF"),
+}
 
 _models: list[type[models.Model]] = []
 
@@ -43,7 +48,7 @@ class Sidecar:
     def __init__(self, alias: str) -> None:
         self._lock = threading.RLock()
         self._connection = _connection_beside(alias)
-        self._is_prepared = self._connection.vendor != "sqlite"
+        self._prepared: object = None
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
@@ -68,9 +73,11 @@ class Sidecar:
             self._connection.close()
 
     def _cursor(self) -> "CursorWrapper":
-        if not self._is_prepared:
-            self._prepare()
-        return self._connection.cursor()
+        cursor = self._connection.cursor()
+        if self._prepared is not self._connection.connection:
+            self._prepare(cursor)
+            self._prepared = self._connection.connection
+        return cursor
 
     def _run(self, cursor: "CursorWrapper", sql: str, params: Sequence[Any]) -> None:
         try:
@@ -80,21 +87,31 @@ class Sidecar:
             self._connection.close()
             raise
 
-    def _prepare(self) -> None:
-        existing = set(self._connection.introspection.table_names())
-        with self._connection.cursor() as cursor:
-            cursor.execute("PRAGMA journal_mode=WAL")
-            # A lost heartbeat or progress line is written again soon.
-            cursor.execute("PRAGMA synchronous=OFF")
-        for model in _models:
-            if model._meta.db_table not in existing:
-                _create_table(self._connection, model)
-        self._is_prepared = True
+    def _prepare(self, cursor: "CursorWrapper") -> None:
+        """Bring a new connection into the state that statements need."""
+        for statement in PREPARATIONS.get(self.vendor, ()):
+            cursor.execute(statement)
+        if self.vendor == "sqlite":
+            existing = set(self._connection.introspection.table_names())
+            for model in _models:
+                if model._meta.db_table not in existing:
+                    _create_table(self._connection, model)
 
 
 def sidecar(alias: str = DEFAULT_DB_ALIAS) -> Sidecar:
     """Return this process's sidecar of a database alias."""
     return _sidecar_of(alias)
+
+
+def close_sidecars() -> None:
+    """Close this process's connections beside the database servers.
+
+    A server drops no database that somebody is connected to. The next
+    statement of a sidecar opens its connection again.
+    """
+    for alias in connections:
+        if sidecar(alias).vendor != "sqlite":
+            sidecar(alias).close()
 
 
 @cache

@@ -1,11 +1,12 @@
 """The backends under Django's contract; the queue's runs on every database."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 from django.test import override_settings
 
-from tests.draining import drain
+from errands.testing import drain
 
 BACKENDS = {
     "queue": "errands.queue.DatabaseBackend",
@@ -36,4 +37,4 @@ def kind(request: pytest.FixtureRequest) -> Iterator[str]:
 @pytest.fixture
 def run_all(kind: str) -> Callable[[], object]:
     """Return what makes enqueued tasks run on that backend."""
-    return drain if kind == "queue" else lambda: None
+    return partial(drain, raise_errors=False) if kind == "queue" else lambda: None

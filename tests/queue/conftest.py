@@ -10,6 +10,7 @@ from django.utils import timezone
 from errands.queue import liveness
 from errands.queue.claims import Claim, Selection, Settlement
 from errands.queue.store import Store
+from errands.queue.suspects import claim_suspect
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Succeeded
 
 LEASE = timedelta(seconds=30)
@@ -27,6 +28,19 @@ class Hand:
         """Claim what is ready."""
         selection = Selection.parse(queues, **priorities)
         return self.store.claim(self.identity.id, selection, limit)
+
+    def claim_suspect(self, queues: str = "*", **priorities: int) -> list[Claim]:
+        """Claim a suspect, if there is one, as a quarantine process does."""
+        selection = Selection.parse(queues, **priorities)
+        claim = claim_suspect(self.store, self.identity.id, selection)
+        return [] if claim is None else [claim]
+
+    def die(self, *started: Claim) -> list[liveness.Rescued]:
+        """End suddenly, having started some of the claims; the supervisor rescues."""
+        ids = {claim.id for claim in started}
+        return liveness.rescue_worker(
+            self.store, self.identity.id, started=ids, cause="killed by signal 9"
+        )
 
     def settle(self, claims: list[Claim], outcome: Outcome) -> set[int]:
         """Settle claims with one outcome."""

@@ -6,14 +6,16 @@ from uuid import uuid4
 from zoneinfo import ZoneInfo
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 from django.tasks import TaskResultStatus
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from errands.arguments import encode_call
 from errands.exceptions import ArgumentError
+from errands.queue import enqueueing
 from errands.queue.backend import UnfindableTask
 from errands.queue.claims import Selection
 from errands.queue.models import TaskRow
@@ -183,3 +185,37 @@ def test_a_plain_task_is_not_stored_with_what_is_no_json():
         tasks.plain.enqueue([math.nan])
 
     assert TaskRow.objects.count() == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"unique": True}], ids=["plain", "unique"])
+def test_what_is_too_long_for_one_statement_is_cut_and_stored_whole(monkeypatch, options):
+    monkeypatch.setattr(enqueueing, "CHUNK_CHARACTERS", 1000)
+    calls = [(("x" * 200, number), {}) for number in range(20)]
+    task = tasks.add.using(**options)
+
+    results = task.enqueue_many(calls)
+
+    ids = set(TaskRow.objects.values_list("uuid", flat=True))
+    assert {str(uuid) for uuid in ids} == {result.id for result in results}
+    assert len(ids) == 20
+
+
+def test_tens_of_thousands_are_one_statement():
+    calls = [((number,), {}) for number in range(20_000)]
+
+    with CaptureQueriesContext(connection) as queries:
+        tasks.add.enqueue_many(calls)
+
+    assert ["INSERT" in query["sql"] for query in queries].count(True) == 1
+    assert TaskRow.objects.count() == 20_000
+
+
+@pytest.mark.parametrize("queue_name", ["it's", 'a"b', "häh", "a\\b", "100%s", "a b"])
+def test_whatever_a_text_holds_is_stored_as_it_is(queue_name, store: Store):
+    text = "it's \\ a 'test' %s %(x)s \" \0 ä \U0001f600 $1 $$"
+
+    result = tasks.echo.using(queue_name=queue_name).enqueue(text)
+
+    assert tasks.echo.get_result(result.id).args == [text]
+    (claim,) = store.claim(uuid4(), Selection((queue_name,)), 1)
+    assert claim.queue == queue_name

@@ -1,5 +1,6 @@
 """A worker that is gone gives its tasks back, once."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -99,6 +100,37 @@ def test_a_process_of_this_host_that_has_ended_is_rescued_at_once(store):
     assert len(after) == 1
 
 
+def test_a_process_that_nobody_reaps_has_ended(store):
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    boot = liveness.process_boot(child.pid)
+
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    of_zombie = liveness.process_boot(child.pid)
+    child.wait()
+
+    assert boot != ""
+    assert of_zombie == ""
+
+
+@pytest.mark.parametrize(
+    ("changed", "is_rescued"),
+    [("start", True), ("namespace", False), ("boot", False)],
+    ids=["a pid used again", "another container", "another boot"],
+)
+def test_only_of_this_very_system_a_pid_means_something(store, changed, is_rescued):
+    own = liveness.WorkerIdentity.of_this_process(uuid4())
+    boot, namespace, start = own.boot.split()
+    told = {"boot": boot, "namespace": namespace, "start": start} | {changed: "x"}
+    other = replace(own, boot=" ".join(told.values()))
+    liveness.register(store.alias, other, LEASE)
+    tasks.nothing.enqueue()
+    store.claim(other.id, Selection(), 1)
+
+    rescued = liveness.rescue_lost(store)
+
+    assert bool(rescued) is is_rescued
+
+
 def test_a_process_of_another_host_is_left_alone_until_it_expires(store):
     identity = liveness.WorkerIdentity(uuid4(), "far", "elsewhere", 1, "b pid:[1] 5")
     liveness.register(store.alias, identity, LEASE)
@@ -116,7 +148,8 @@ def test_only_what_a_dead_child_had_started_costs_a_crash(worker, new_worker, st
         store, worker.identity.id, started={claims[1].id}, cause="killed by signal 9"
     )
 
-    again = {claim.id: claim for claim in new_worker().claim()}
+    heir = new_worker()
+    again = {claim.id: claim for claim in heir.claim() + heir.claim_suspect()}
     assert [again[claim.id].crashes for claim in claims] == [0, 1, 0]
     assert all(claim.attempt == 1 for claim in again.values())
 
@@ -128,7 +161,7 @@ def test_a_poison_pill_ends_as_crashed_and_is_announced_once(new_worker, store, 
 
     for _ in range(settings().crashes):
         worker = new_worker()
-        (claim,) = worker.claim()
+        (claim,) = worker.claim() or worker.claim_suspect()
         liveness.rescue_worker(
             store, worker.identity.id, started={claim.id}, cause="killed by signal 11"
         )

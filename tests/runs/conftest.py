@@ -15,7 +15,8 @@ from pytest_django import Settings
 from errands.runs import handover
 from errands.runs.models import Run
 from errands.runs.possession import Possession
-from errands.tasks.context import Control, TaskContext, attempting
+from errands.tasks.context import TaskContext, attempting
+from errands.tasks.interrupting import Control
 from tests.runs import jobs
 from tests.runs.engines import WORKERS, RemoteEngine, Worker
 

@@ -7,6 +7,7 @@ keeps them elsewhere, as a broker would: no transaction of ours includes them.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar, Protocol
 from uuid import uuid4
 
@@ -20,10 +21,11 @@ from django.utils import timezone
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, TaskCrashed
 from errands.queue import liveness
-from errands.queue.claims import Payload, Selection, Settlement
+from errands.queue.claims import Claim, Payload, Selection, Settlement
 from errands.queue.store import Store
-from errands.tasks.attempt import perform
-from errands.tasks.context import Control
+from errands.queue.suspects import claim_suspect
+from errands.tasks.attempt import Terms, perform
+from errands.tasks.interrupting import Control
 from errands.tasks.outcomes import (
     AttemptError,
     Cancelled,
@@ -153,14 +155,15 @@ class SharedWorker:
 
     def drain(self) -> None:
         """Attempt whatever is ready."""
-        while claims := self.store.claim(self.identity.id, Selection(), 1):
-            claim = claims[0]
+        while claim := self._next():
             task = registry.find(claim.path)
             assert task is not None
             call = Payload.parse(claim.payload)
             result = self.store.backend.result_for(claim, call, "hand")
             started_at = timezone.now()
-            outcome = perform(task, result, token=claim.token, control=self.control)
+            outcome = perform(
+                task, result, Terms(token=claim.token, control=self.control)
+            )
             settlement = Settlement(claim, outcome, started_at, timezone.now(), "hand")
             if self.store.settle([settlement]):
                 self.store.backend.finished_result(result, settlement)
@@ -170,9 +173,14 @@ class SharedWorker:
             if isinstance(outcome, Interrupted):
                 return
 
+    def _next(self) -> Claim | None:
+        ready = self.store.claim(self.identity.id, Selection(), 1)
+        suspect = partial(claim_suspect, self.store, self.identity.id, Selection())
+        return ready[0] if ready else suspect()
+
     def claim(self) -> None:
         """Take one task in hand and do nothing yet."""
-        self.store.claim(self.identity.id, Selection(), 1)
+        self._next()
 
     def rescue(self) -> None:
         """Take back what this worker held; each costs a crash."""
@@ -202,7 +210,9 @@ class RemoteWorker:
             ready.status = TaskResultStatus.RUNNING
             ready.token += 1
             result = self.engine.get_result(ready.id)
-            outcome = perform(ready.task, result, token=ready.token, control=self.control)
+            outcome = perform(
+                ready.task, result, Terms(token=ready.token, control=self.control)
+            )
             self.engine.finish(ready, outcome)  # type: ignore[attr-defined]
             if isinstance(outcome, Interrupted):
                 return

@@ -77,6 +77,8 @@ def _new_task(job: type[Job]) -> Task:
         priority=job.priority,
         backend=job.backend,
         takes_context=True,
+        # A run is ended by its own protocol, so the job stops at its checkpoints.
+        is_cooperative=True,
         options=TaskOptions(
             max_attempts=job.max_attempts,
             backoff=job.backoff,

@@ -2,6 +2,8 @@
 
 import django.db.models.deletion
 import django.utils.timezone
+import errands.exact
+import errands.queue.indexes
 import uuid
 from django.conf import settings
 from django.db import migrations, models
@@ -19,7 +21,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='Progress',
             fields=[
-                ('run_id', models.CharField(max_length=32, primary_key=True, serialize=False)),
+                ('run_id', errands.exact.ExactField(max_length=32, primary_key=True, serialize=False)),
                 ('dispatch', models.IntegerField()),
                 ('token', models.BigIntegerField()),
                 ('attempt', models.IntegerField()),
@@ -44,11 +46,11 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name='WorkerRow',
             fields=[
-                ('id', models.CharField(max_length=32, primary_key=True, serialize=False)),
-                ('name', models.CharField(max_length=100)),
-                ('host', models.CharField(max_length=255)),
+                ('id', errands.exact.ExactField(max_length=32, primary_key=True, serialize=False)),
+                ('name', errands.exact.ExactField(max_length=100)),
+                ('host', errands.exact.ExactField(max_length=255)),
                 ('pid', models.IntegerField()),
-                ('boot', models.CharField(max_length=255)),
+                ('boot', errands.exact.ExactField(max_length=255)),
                 ('started_at', models.DateTimeField()),
                 ('expires_at', models.DateTimeField()),
             ],
@@ -62,9 +64,9 @@ class Migration(migrations.Migration):
             name='ResultRow',
             fields=[
                 ('uuid', models.UUIDField(unique=True)),
-                ('queue', models.CharField(max_length=100)),
-                ('rank', models.SmallIntegerField(help_text='The priority negated: low goes first.')),
-                ('path', models.CharField(max_length=255)),
+                ('queue', errands.exact.ExactField(max_length=100)),
+                ('rank', models.SmallIntegerField(db_column='precedence', help_text='The priority negated: low goes first.')),
+                ('path', errands.exact.ExactField(max_length=255)),
                 ('payload', models.TextField()),
                 ('enqueued_at', models.DateTimeField()),
                 ('run_at', models.DateTimeField(null=True)),
@@ -92,12 +94,12 @@ class Migration(migrations.Migration):
             name='Run',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('job', models.CharField(max_length=255)),
-                ('subject_model', models.CharField(blank=True, max_length=100)),
-                ('subject_pk', models.CharField(blank=True, max_length=255)),
+                ('job', errands.exact.ExactField(max_length=255)),
+                ('subject_model', errands.exact.ExactField(blank=True, max_length=100)),
+                ('subject_pk', errands.exact.ExactField(blank=True, max_length=255)),
                 ('arguments', models.TextField(default='{}')),
-                ('backend', models.CharField(default='default', max_length=100)),
-                ('queue_name', models.CharField(default='jobs', max_length=100)),
+                ('backend', errands.exact.ExactField(default='default', max_length=100)),
+                ('queue_name', errands.exact.ExactField(default='jobs', max_length=100)),
                 ('priority', models.SmallIntegerField(default=0)),
                 ('run_after', models.DateTimeField(blank=True, null=True)),
                 ('language', models.CharField(blank=True, max_length=35)),
@@ -108,11 +110,11 @@ class Migration(migrations.Migration):
                 ('title', models.CharField(blank=True, max_length=200)),
                 ('status', models.CharField(blank=True, max_length=200)),
                 ('is_interrupted', models.BooleanField(default=False)),
-                ('unique_key', models.CharField(blank=True, max_length=64, null=True, unique=True)),
+                ('unique_key', errands.exact.ExactField(blank=True, max_length=64, null=True, unique=True)),
                 ('dispatch', models.PositiveIntegerField(default=1)),
                 ('dispatched_at', models.DateTimeField(blank=True, null=True)),
-                ('dispatched_task', models.CharField(blank=True, max_length=255, null=True)),
-                ('task_id', models.CharField(blank=True, max_length=255, null=True)),
+                ('dispatched_task', errands.exact.ExactField(blank=True, max_length=255, null=True)),
+                ('task_id', errands.exact.ExactField(blank=True, max_length=255, null=True)),
                 ('token', models.BigIntegerField(default=0)),
                 ('attempt', models.PositiveIntegerField(default=0)),
                 ('error_message', models.TextField(blank=True)),
@@ -150,12 +152,12 @@ class Migration(migrations.Migration):
             name='RunResult',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(max_length=100)),
+                ('name', errands.exact.ExactField(max_length=100)),
                 ('file_name', models.CharField(max_length=150)),
                 ('content_type', models.CharField(max_length=255)),
                 ('size', models.PositiveBigIntegerField()),
-                ('storage', models.CharField(blank=True, max_length=100)),
-                ('key', models.CharField(blank=True, max_length=255)),
+                ('storage', errands.exact.ExactField(blank=True, max_length=100)),
+                ('key', errands.exact.ExactField(blank=True, max_length=255)),
                 ('content', models.BinaryField(null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='result_rows', to='errands.run')),
@@ -170,9 +172,9 @@ class Migration(migrations.Migration):
             name='TaskRow',
             fields=[
                 ('uuid', models.UUIDField(unique=True)),
-                ('queue', models.CharField(max_length=100)),
-                ('rank', models.SmallIntegerField(help_text='The priority negated: low goes first.')),
-                ('path', models.CharField(max_length=255)),
+                ('queue', errands.exact.ExactField(max_length=100)),
+                ('rank', models.SmallIntegerField(db_column='precedence', help_text='The priority negated: low goes first.')),
+                ('path', errands.exact.ExactField(max_length=255)),
                 ('payload', models.TextField()),
                 ('enqueued_at', models.DateTimeField()),
                 ('run_at', models.DateTimeField(null=True)),
@@ -187,13 +189,13 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(primary_key=True, serialize=False)),
                 ('state', models.SmallIntegerField(choices=[(0, 'scheduled'), (1, 'ready'), (2, 'running')])),
                 ('releases', models.SmallIntegerField(default=0)),
-                ('worker', models.CharField(max_length=32, null=True)),
+                ('worker', errands.exact.ExactField(max_length=32, null=True)),
             ],
             options={
                 'verbose_name': 'task',
                 'verbose_name_plural': 'tasks',
                 'db_table': 'errands_task',
-                'indexes': [models.Index(condition=models.Q(('state', 1)), fields=['queue', 'rank', 'id'], name='errands_task_ready_in_queue'), models.Index(condition=models.Q(('state', 1)), fields=['rank', 'id'], name='errands_task_ready'), models.Index(condition=models.Q(('state', 0)), fields=['run_at'], name='errands_task_scheduled'), models.Index(condition=models.Q(('state', 2)), fields=['worker'], name='errands_task_running')],
+                'indexes': [errands.queue.indexes.PartialIndex(condition=models.Q(('state', 1)), fields=['queue', 'rank', 'id'], led_by=('state',), name='errands_task_ready_in_queue'), errands.queue.indexes.PartialIndex(condition=models.Q(('state', 1)), fields=['rank', 'id'], led_by=('state',), name='errands_task_ready'), errands.queue.indexes.PartialIndex(condition=models.Q(('state', 0)), fields=['run_at'], led_by=('state',), name='errands_task_scheduled'), errands.queue.indexes.PartialIndex(condition=models.Q(('state', 2)), fields=['worker'], name='errands_task_running')],
             },
         ),
         migrations.AddIndex(

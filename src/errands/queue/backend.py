@@ -4,19 +4,17 @@ A backend is made anew in every thread and may be made before apps are ready,
 so it holds no state and imports no models.
 """
 
-import json
 import warnings
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.apps import apps
 from django.conf import settings
 from django.core import checks
 from django.db import connections, router
-from django.db.backends.utils import CursorWrapper
-from django.db.transaction import atomic
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult, TaskResultStatus, task_backends
 from django.tasks.backends.base import BaseTaskBackend
@@ -24,30 +22,26 @@ from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued, task_finished
 from django.utils import timezone
 
-from errands.exceptions import TaskCancelled
 from errands.queue import checks as queue_checks
 from errands.queue.claims import Claim, Payload, Settlement
+from errands.queue.enqueueing import Enqueueing
+from errands.queue.interventions import forget, request_cancel, revive, withdraw
 from errands.queue.records import stored_error
 from errands.queue.results import (
-    DatabaseTaskResult,
     StoredResult,
     assign,
     errors_of,
     new_result,
     result_of,
+    running_result,
 )
 from errands.queue.statements import Statements, statements_for
-from errands.queue.states import TaskState
-from errands.tasks.attempt import options_of
+from errands.queue.states import ResultStatus
+from errands.queue.waking import wake, wake_upkeep
 from errands.tasks.carried import capture
-from errands.tasks.outcomes import (
-    AttemptError,
-    Cancelled,
-    Discarded,
-    Failed,
-    Succeeded,
-)
+from errands.tasks.outcomes import Cancelled, Discarded, Failed, Succeeded
 from errands.tasks.registry import is_found_by_workers, registry
+from errands.tasks.signals import task_discarded
 from errands.tasks.task import plain_task
 from errands.text import clean_line
 
@@ -81,6 +75,7 @@ class DatabaseBackend(BaseTaskBackend):
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
         super().__init__(alias, {"QUEUES": [], **params})
+        self._valid: DjangoTask | None = None
 
     @property
     def database_alias(self) -> str:
@@ -114,52 +109,70 @@ class DatabaseBackend(BaseTaskBackend):
         task: DjangoTask,
         calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
     ) -> list[TaskResult]:
-        """Store many calls of a task in one INSERT: all of them or none."""
+        """Store many calls of a task in one INSERT: all of them or none.
+
+        Of calls with the same unique key one is stored.
+        """
         return self._store(task, calls) if calls else []
 
     def get_result(self, result_id: str) -> TaskResult:
-        """Return a live or finished task; one statement reads both tables."""
-        with self._cursor() as cursor:
-            stored = self._read(cursor, result_id)
-        return result_of(stored, backend=self.alias)
+        """Return a live or finished task; one statement reads both tables.
+
+        A result that has expired does not exist, whether or not it has been
+        deleted already.
+        """
+        return result_of(self._read(result_id), backend=self.alias)
+
+    def last_result(self, result_id: str) -> TaskResult:
+        """Return the same, though it may have expired; for what must still be told."""
+        return result_of(self._stored(result_id), backend=self.alias)
 
     def cancel(self, result_id: str) -> bool:
-        """Cancel a waiting task for good; False once it runs or has ended."""
-        error = AttemptError.of(TaskCancelled("Cancelled while it was waiting."))
-        with atomic(using=self.database_alias), self._cursor() as cursor:
-            stored = self._read(cursor, result_id)
-            errors = [*stored.errors, stored_error(error)]
-            if not self._statements.cancel(cursor, stored.uuid, json.dumps(errors)):
-                return False
-        if registry.find(stored.path) is not None:
-            result = self.get_result(result_id)
-            task_finished.send_robust(type(self), task_result=result)
-        return True
+        """Cancel a task; False where it has ended.
+
+        A waiting task is cancelled for good. A running one is asked to stop:
+        its attempt sees it at the next checkpoint, and may end otherwise. The
+        caller's transaction has to commit first.
+        """
+        stored = self._read(result_id)
+        while stored.status is None:
+            if self._withdraw(stored, ResultStatus.CANCELLED):
+                return True
+            again = partial(self.cancel, result_id)
+            if request_cancel(self.database_alias, stored.uuid, otherwise=again):
+                return True
+            # An attempt began or ended in between.
+            stored = self._read(result_id)
+        return False
+
+    def retry(self, result_id: str) -> bool:
+        """Make an ended task ready again, with all its attempts before it.
+
+        False where it has not ended, or a live task has its unique key.
+        """
+        stored = self._read(result_id)
+        return stored.status is not None and revive(self.database_alias, stored.uuid)
+
+    def discard(self, result_id: str) -> bool:
+        """Drop what waits, as discarded, or the result of what has ended.
+
+        False while it runs: cancel it.
+        """
+        stored = self._read(result_id)
+        if stored.status is None:
+            return self._withdraw(stored, ResultStatus.DISCARDED)
+        return forget(self.database_alias, stored.uuid)
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
         """Check the backend's options and its database."""
         return queue_checks.check_backend(self, known_options=OPTIONS)
 
     def result_for(self, claim: Claim, call: Payload, worker_name: str) -> TaskResult:
-        """Return the RUNNING result of a claim, for its attempt and signals."""
-        stored = StoredResult(
-            uuid=claim.uuid,
-            path=claim.path,
-            call=call,
-            queue=claim.queue,
-            rank=-claim.priority,
-            run_at=claim.run_at,
-            enqueued_at=claim.enqueued_at,
-            started_at=claim.started_at,
-            claimed_at=claim.claimed_at,
-            finished_at=None,
-            errors=claim.errors,
-            worker_ids=[*claim.worker_ids, worker_name],
-            state=TaskState.RUNNING,
-            status=None,
-            return_value=None,
-        )
-        return result_of(stored, backend=self.alias)
+        """Return the RUNNING result of a claim, for its attempt and signals.
+
+        ``UnknownTask`` where this process has no task of its path.
+        """
+        return running_result(claim, call, worker_name=worker_name, backend=self.alias)
 
     def finished_result(self, result: TaskResult, settlement: Settlement) -> None:
         """Bring a claim's result up to what its settlement says."""
@@ -180,65 +193,61 @@ class DatabaseBackend(BaseTaskBackend):
         task: DjangoTask,
         calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
     ) -> list[TaskResult]:
-        self.validate_task(task)
+        self._validate_once(task)
         _warn_if_unfindable(task)
-        now, carried = timezone.now(), capture()
-        results = [
-            new_result(
-                task,
-                Payload(list(args), dict(kwargs), carried),
-                uuid=uuid4(),
-                enqueued_at=now,
-                backend=self.alias,
+        alias, carried = self.database_alias, capture()
+        new = Enqueueing(task, carried, timezone.now(), _storable(task.run_after))
+        rows = new.rows(calls)
+        owners = new.insert(connections[alias], rows)
+        if len(owners) < len(rows):
+            wake_upkeep(alias, new.due_at) if new.is_later else wake(alias)
+        results: list[TaskResult] = []
+        for row, (args, kwargs) in zip(rows, calls, strict=True):
+            if row.uuid in owners:
+                results.append(result_of(owners[row.uuid], backend=self.alias))
+                continue
+            call = Payload(list(args), dict(kwargs), carried)
+            result = new_result(
+                task, call, uuid=row.uuid, enqueued_at=new.now, backend=self.alias
             )
-            for args, kwargs in calls
-        ]
-        self._insert(task, results, now=now, carried=carried)
-        for result in results:
+            results.append(result)
             task_enqueued.send_robust(type(self), task_result=result)
-        return list(results)
+        return results
 
-    def _insert(
-        self,
-        task: DjangoTask,
-        results: Sequence[DatabaseTaskResult],
-        *,
-        now: datetime,
-        carried: Mapping[str, str],
-    ) -> None:
-        value = self._statements.value
-        due_at = _storable(task.run_after)
-        is_later = due_at is not None and due_at > now
-        shared = (
-            task.queue_name,
-            -int(task.priority),
-            task.module_path,
-            value(now),
-            value(due_at),
-            options_of(task).max_attempts,
-            TaskState.SCHEDULED if is_later else TaskState.READY,
-        )
-        stored = [
-            (UUID(result.id), Payload(result.args, result.kwargs, carried).dump())
-            for result in results
-        ]
-        with self._cursor() as cursor:
-            if len(stored) == 1:
-                self._statements.insert_one(cursor, shared, stored[0])
-            else:
-                self._statements.insert_many(cursor, shared, stored)
+    def _validate_once(self, task: DjangoTask) -> None:
+        """Validate a task, unless that very object has just been found valid."""
+        if self._valid is not task:
+            self.validate_task(task)
+            self._valid = task
 
-    def _read(self, cursor: CursorWrapper, result_id: str) -> StoredResult:
-        try:
-            stored = self._statements.read(cursor, UUID(result_id))
-        except (ValueError, AttributeError, TypeError):
-            stored = None
-        if stored is None:
+    def _withdraw(self, stored: StoredResult, status: ResultStatus) -> bool:
+        ended = withdraw(self.database_alias, stored, status)
+        if ended is None:
+            return False
+        if registry.find(stored.path) is not None:
+            result = result_of(ended, backend=self.alias)
+            told: dict[str, Any] = {"sender": type(self), "task_result": result}
+            if status == ResultStatus.DISCARDED:
+                task_discarded.send_robust(**told)
+            task_finished.send_robust(**told)
+        return True
+
+    def _read(self, result_id: str) -> StoredResult:
+        stored = self._stored(result_id)
+        if stored.expires_at is not None and stored.expires_at <= timezone.now():
             raise TaskResultDoesNotExist(result_id)
         return stored
 
-    def _cursor(self) -> CursorWrapper:
-        return connections[self.database_alias].cursor()
+    def _stored(self, result_id: str) -> StoredResult:
+        try:
+            uuid = UUID(result_id)
+        except (ValueError, AttributeError, TypeError):
+            raise TaskResultDoesNotExist(result_id) from None
+        with connections[self.database_alias].cursor() as cursor:
+            stored = self._statements.read(cursor, [uuid]).get(uuid)
+        if stored is None:
+            raise TaskResultDoesNotExist(result_id)
+        return stored
 
     @property
     def _statements(self) -> Statements:
@@ -250,6 +259,16 @@ def backends() -> list[DatabaseBackend]:
     return [
         backend for backend in task_backends.all() if isinstance(backend, DatabaseBackend)
     ]
+
+
+def queue_name(name: str) -> str:
+    """Return a queue's name; ``ValueError`` where no task could have it."""
+    if not _is_queue_name(name):
+        raise ValueError(
+            f"{clean_line(name)!r} is no queue: a name is one line of 1 to "
+            f"{NAME_LIMIT} characters, without ',' and '*'."
+        )
+    return name
 
 
 def _is_queue_name(name: str) -> bool:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from django.core import checks
 from django.db import connections
 
+from errands.queue.statements import DATABASES
+
 if TYPE_CHECKING:
     from errands.queue.backend import DatabaseBackend
 
@@ -13,6 +15,8 @@ SQLITE_REMEDY = (
     "Set DATABASES['{alias}']['OPTIONS'] = {{'transaction_mode': 'IMMEDIATE', "
     "'init_command': 'PRAGMA journal_mode=WAL'}}."
 )
+
+READ_COMMITTED = "read committed"
 
 
 def check_backend(
@@ -46,15 +50,35 @@ def _database(backend: "DatabaseBackend") -> list[checks.CheckMessage]:
             )
         ]
     connection = connections[alias]
-    if connection.vendor not in {"postgresql", "sqlite"}:
+    if connection.vendor not in DATABASES:
         return [
             checks.Error(
                 f"errands has no queue for {connection.vendor!r} (database {alias!r}).",
-                hint="Use PostgreSQL 15+ or SQLite 3.37+ for the tasks.",
+                hint="Use PostgreSQL 15+, MariaDB 10.11+, MySQL 8.4+ or SQLite 3.37+ "
+                "for the tasks.",
                 id="errands.E003",
             )
         ]
-    return _sqlite_mode(alias) if connection.vendor == "sqlite" else []
+    mode_of = {"sqlite": _sqlite_mode, "mysql": _mysql_isolation}
+    return mode_of[connection.vendor](alias) if connection.vendor in mode_of else []
+
+
+def _mysql_isolation(alias: str) -> list[checks.CheckMessage]:
+    options = connections[alias].settings_dict.get("OPTIONS") or {}
+    level = options.get("isolation_level", READ_COMMITTED)
+    if str(level).lower() == READ_COMMITTED:
+        return []
+    return [
+        checks.Error(
+            f"Database {alias!r} has isolation_level={level!r}: InnoDB then locks the "
+            "gaps around the tasks it reads, and workers and web processes end each "
+            "other's transactions.",
+            hint=f"Leave 'isolation_level' out of DATABASES[{alias!r}]['OPTIONS'], or "
+            "give the tasks an alias of their own: "
+            "TASKS[…]['OPTIONS'] = {'DATABASE': alias}.",
+            id="errands.E004",
+        )
+    ]
 
 
 def _sqlite_mode(alias: str) -> list[checks.CheckMessage]:

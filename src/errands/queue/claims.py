@@ -2,32 +2,58 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from errands.exceptions import ArgumentError, DecodeError, ResultError, TaskCrashed
+from errands.exceptions import (
+    ArgumentError,
+    DecodeError,
+    ResultError,
+    TaskCrashed,
+    WorkerLost,
+)
+from errands.queue.selection import EVERY_QUEUE, Selection
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Succeeded
 
-EVERY_QUEUE = "*"
+__all__ = ["EVERY_QUEUE", "Claim", "Payload", "Selection", "Settlement"]
+
 RETURN_VALUE_LIMIT = 1_048_576
+COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 CRASH = f"{TaskCrashed.__module__}.{TaskCrashed.__qualname__}"
+LOSS = f"{WorkerLost.__module__}.{WorkerLost.__qualname__}"
+
+
+NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 
 class Payload(NamedTuple):
-    """The stored call: encoded arguments and the caller's context."""
+    """The stored call: encoded arguments, the caller's context, its options.
+
+    ``options`` are what this one call brings to its attempt: ``rate`` is
+    ``[key, "100/m"]``, ``timeout`` seconds or None, ``keep`` seconds for
+    ``succeeded`` and ``failed``; the last two only where ``using()`` set them.
+    """
 
     args: list[Any]
     kwargs: dict[str, Any]
     carried: Mapping[str, str]
+    options: Mapping[str, Any] = NO_OPTIONS
 
     @classmethod
     def parse(cls, text: str) -> "Payload":
         """Read a stored call; ``DecodeError`` when it is none."""
         try:
             stored = json.loads(text)
-            return cls(stored["args"], stored["kwargs"], stored.get("context") or {})
+            options = stored.get("options")
+            return cls(
+                stored["args"],
+                stored["kwargs"],
+                stored.get("context") or {},
+                options if isinstance(options, dict) else NO_OPTIONS,
+            )
         except (ValueError, KeyError, TypeError, AttributeError) as malformed:
             raise DecodeError(f"The stored call cannot be read: {malformed}") from None
 
@@ -39,8 +65,10 @@ class Payload(NamedTuple):
         ``ArgumentError``.
         """
         call = {"args": self.args, "kwargs": self.kwargs, "context": self.carried}
+        if self.options:
+            call["options"] = self.options
         try:
-            return json.dumps(call, separators=(",", ":"), allow_nan=False)
+            return COMPACT.encode(call)
         except ValueError as error:
             raise ArgumentError(
                 f"The call cannot be stored as JSON: {error}. Pass None, or a text."
@@ -68,17 +96,31 @@ class Claim:
     claimed_at: datetime | None
     errors: list[dict[str, str]]
     worker_ids: list[str]
+    concurrency_key: str | None = None
+    at_most_once: bool = False
+    metadata: dict[str, Any] = field(default_factory=dict)
+    cancel_requested: bool = False
+    """Somebody cancelled the attempt before this one, which ended otherwise."""
 
     @property
     def is_suspect(self) -> bool:
         """Whether it had started in a process that died, the last time it ran.
 
         One of those that had started did it, and nobody can tell which. A
-        worker that was lost with its host makes no suspects.
+        worker that was lost with its host makes no suspects; but what is lost
+        once more, right after that, may itself hold up its worker.
         """
+        if not self.has_just_crashed:
+            return False
+        before, last = ["", *(each["exception_class_path"] for each in self.errors)][-2:]
+        return last == CRASH or (before in {CRASH, LOSS} and self.crashes > 1)
+
+    @property
+    def has_just_crashed(self) -> bool:
+        """Whether its last run ended with the process, or with the host."""
         if not self.crashes or not self.errors:
             return False
-        return self.errors[-1]["exception_class_path"] == CRASH
+        return self.errors[-1]["exception_class_path"] in {CRASH, LOSS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +128,8 @@ class Settlement:
     """How the attempt of a claim ended.
 
     A return value that cannot be stored makes the outcome ``Failed``.
+    ``metadata`` is its new JSON text, None where it did not change; ``keep``
+    how long this outcome is kept, None as long as the site keeps the others.
     """
 
     claim: Claim
@@ -93,6 +137,8 @@ class Settlement:
     started_at: datetime
     finished_at: datetime
     worker_name: str
+    metadata: str | None = None
+    keep: timedelta | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.outcome, Succeeded) and self.outcome.return_value is not None:
@@ -111,34 +157,3 @@ def _storable(outcome: Succeeded) -> Outcome:
         f"{RETURN_VALUE_LIMIT:,} are stored. Write a file and return its name."
     )
     return Failed(AttemptError.of(too_large))
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """What a worker takes: queues in strict order, and a range of priorities."""
-
-    queues: tuple[str, ...] = (EVERY_QUEUE,)
-    min_priority: int | None = None
-    max_priority: int | None = None
-
-    @classmethod
-    def parse(
-        cls,
-        queues: str = EVERY_QUEUE,
-        *,
-        min_priority: int | None = None,
-        max_priority: int | None = None,
-    ) -> "Selection":
-        """Read ``"mail,default,*"``; what stands first is emptied first."""
-        names = tuple(name.strip() for name in queues.split(",") if name.strip())
-        if not names:
-            raise ValueError(f"{queues!r} names no queue. Use 'mail,default' or '*'.")
-        bounds = (min_priority, max_priority)
-        if None not in bounds and min_priority > max_priority:  # type: ignore[operator]
-            raise ValueError(f"No priority is between {min_priority} and {max_priority}.")
-        return cls(names, min_priority, max_priority)
-
-    @property
-    def names(self) -> tuple[str, ...] | None:
-        """The queues by name, None when every queue is taken."""
-        return None if EVERY_QUEUE in self.queues else self.queues

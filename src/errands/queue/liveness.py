@@ -18,23 +18,39 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 from uuid import UUID
 
 from django.tasks import TaskResult
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
+from django.utils import timezone
 
-from errands.exceptions import DecodeError, TaskCrashed, UnknownTask, WorkerLost
+from errands.exceptions import (
+    DecodeError,
+    TaskCrashed,
+    TaskTimeout,
+    UnknownTask,
+    WorkerLost,
+)
 from errands.queue.claims import Claim
-from errands.queue.records import Finish, Record, crashed, released
+from errands.queue.records import (
+    Finish,
+    Record,
+    Requeue,
+    crashed,
+    released,
+    timed_out,
+)
+from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.sidecar import sidecar
-from errands.tasks.signals import task_rescued
+from errands.tasks.signals import task_rescued, task_retrying
 from errands.text import clean_line
 
 logger = logging.getLogger("errands.queue")
@@ -42,11 +58,15 @@ logger = logging.getLogger("errands.queue")
 NOW = {
     "postgresql": "statement_timestamp()",
     "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')",
+    "mysql": "UTC_TIMESTAMP(6)",
 }
 LATER = {
     "postgresql": "statement_timestamp() + %s * interval '1 second'",
     "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
+    "mysql": "UTC_TIMESTAMP(6) + INTERVAL (%s * 1000000) MICROSECOND",
 }
+# Of /proc/PID/stat: a zombie, and dead.
+ENDED = ("Z", "X")
 FORGOTTEN_AFTER = timedelta(hours=1)
 
 
@@ -80,9 +100,19 @@ class Rescued:
         return self.record.crashes > self.claim.crashes
 
     @property
+    def has_timed_out(self) -> bool:
+        """Whether it was killed because it was overdue, which costs the attempt."""
+        return not self.has_crashed and self.record.attempt == self.claim.attempt
+
+    @property
     def has_ended(self) -> bool:
-        """Whether that was the last crash allowed."""
+        """Whether that was the last crash, or the last attempt, allowed."""
         return isinstance(self.record, Finish)
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether the task waits to run alone."""
+        return isinstance(self.record, Requeue) and self.record.state == TaskState.SUSPECT
 
 
 def register(alias: str, identity: WorkerIdentity, lease: timedelta) -> None:
@@ -126,31 +156,50 @@ def rescue_lost(store: Store) -> list[Rescued]:
     # holds a task now is found among the living a moment later.
     holders = store.holders()
     rescued: list[Rescued] = []
-    for worker in holders - _living(store.alias) if holders else ():
+    for worker in holders - living(store.alias).keys() if holders else ():
         lost = WorkerLost(f"Worker {worker} was lost.")
-        rescued += _rescue(store, worker, started=None, death=lost)
-    _forget_expired(store.alias)
+        cost = partial(crashed, error=lost, worker_name=worker)
+        rescued += _rescue(store, worker, cost)
     return rescued
 
 
 def rescue_worker(
-    store: Store, worker_id: UUID, *, started: Container[int], cause: str
+    store: Store,
+    worker_id: UUID,
+    *,
+    cause: str,
+    started: Container[int] = frozenset(),
+    overdue: Container[int] = frozenset(),
 ) -> list[Rescued]:
     """Take back the tasks of a dead child at once.
 
-    Those it had started cost a crash; the others are released uncharged.
+    The ``overdue`` ones it was killed for are charged the attempt. Those that
+    had ``started`` may have killed it: each costs a crash, and becomes a
+    suspect. The others are released uncharged.
     """
-    died = TaskCrashed(f"Worker {worker_id.hex}: {cause}.")
-    rescued = _rescue(store, worker_id.hex, started=started, death=died)
+    death = _Death(worker_id.hex, cause, started, overdue)
+    rescued = _rescue(store, death.worker, death.record_of)
     retire(store.alias, worker_id)
     return rescued
+
+
+def living(alias: str) -> dict[str, str]:
+    """Return the names of the workers that live, by their ids."""
+    side = sidecar(alias)
+    rows = side.execute(
+        "SELECT id, name, host, pid, boot FROM errands_worker "
+        f"WHERE expires_at > {NOW[side.vendor]}",
+        [],
+    )
+    return {row[0]: row[1] for row in rows if not _is_gone(*row[2:])}
 
 
 def process_boot(pid: int) -> str:
     """Return what tells this process from a later one of the same pid.
 
     Boot id, pid namespace and start time of the process; empty where the
-    system does not say (anything but Linux) or the process is gone.
+    system does not say (anything but Linux) or the process is gone. One that
+    has ended and only waits to be reaped, for ever where nobody does, is gone.
     """
     if sys.platform != "linux":
         return ""
@@ -160,18 +209,10 @@ def process_boot(pid: int) -> str:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    started = stat.rpartition(")")[2].split()[19]
-    return f"{boot_id} {namespace} {started}"
-
-
-def _living(alias: str) -> set[str]:
-    side = sidecar(alias)
-    rows = side.execute(
-        "SELECT id, host, pid, boot FROM errands_worker "
-        f"WHERE expires_at > {NOW[side.vendor]}",
-        [],
-    )
-    return {row[0] for row in rows if not _is_gone(*row[1:])}
+    state, *numbers = stat.rpartition(")")[2].split()
+    if state in ENDED:
+        return ""
+    return f"{boot_id} {namespace} {numbers[18]}"
 
 
 def _is_gone(host: str, pid: int, boot: str) -> bool:
@@ -183,7 +224,8 @@ def _is_gone(host: str, pid: int, boot: str) -> bool:
     return same_system and process_boot(pid) != boot
 
 
-def _forget_expired(alias: str) -> None:
+def forget_expired(alias: str) -> None:
+    """Delete the rows that expired an hour ago or more."""
     side = sidecar(alias)
     long_ago = LATER[side.vendor]
     side.update(
@@ -192,17 +234,32 @@ def _forget_expired(alias: str) -> None:
     )
 
 
+class _Death(NamedTuple):
+    """What is known of a process that died."""
+
+    worker: str
+    cause: str
+    started: Container[int]
+    overdue: Container[int]
+
+    def record_of(self, claim: Claim) -> Record:
+        """Return what becomes of a task that the process held."""
+        has_begun = claim.at_most_once and claim.started_at is not None
+        if claim.id in self.overdue:
+            late = TaskTimeout(f"Worker {self.worker}: {self.cause}.")
+            return timed_out(claim, late, worker_name=self.worker)
+        if claim.id in self.started or has_begun:
+            died = TaskCrashed(f"Worker {self.worker}: {self.cause}.")
+            return crashed(claim, died, worker_name=self.worker)
+        return released(claim)
+
+
 def _rescue(
-    store: Store, worker: str, *, started: Container[int] | None, death: TaskCrashed
+    store: Store, worker: str, record_of: Callable[[Claim], Record]
 ) -> list[Rescued]:
     rescued: list[Rescued] = []
     while held := store.held_by(worker):
-        records: list[Record] = [
-            released(claim)
-            if started is not None and claim.id not in started
-            else crashed(claim, death, worker_name=worker)
-            for claim in held
-        ]
+        records = [record_of(claim) for claim in held]
         done = store.write(records)
         if not done:
             break
@@ -211,12 +268,14 @@ def _rescue(
             for claim, record in zip(held, records, strict=True)
             if claim.id in done
         ]
-    _announce(store, [rescue for rescue in rescued if rescue.has_crashed])
+    _announce(store, rescued)
     return rescued
 
 
 def _announce(store: Store, rescued: Iterable[Rescued]) -> None:
     for rescue in rescued:
+        if not (rescue.has_crashed or rescue.has_timed_out):
+            continue
         logger.warning(
             "Task id=%s path=%s rescued crashes=%s ended=%s",
             rescue.claim.uuid,
@@ -226,14 +285,22 @@ def _announce(store: Store, rescued: Iterable[Rescued]) -> None:
         )
         result = _result(store, rescue)
         if result is not None:
-            sent: dict[str, Any] = {"sender": type(store.backend)}
-            task_rescued.send_robust(**sent, task_result=result)
-            if rescue.has_ended:
-                task_finished.send_robust(**sent, task_result=result)
+            _send(type(store.backend), rescue, result)
+
+
+def _send(sender: type, rescue: Rescued, result: TaskResult) -> None:
+    if rescue.has_crashed:
+        task_rescued.send_robust(sender, task_result=result)
+    if rescue.has_ended:
+        task_finished.send_robust(sender, task_result=result)
+    elif rescue.has_timed_out and isinstance(rescue.record, Requeue):
+        now = timezone.now()
+        after = max(timedelta(), (rescue.record.run_at or now) - now)
+        task_retrying.send_robust(sender, task_result=result, after=after)
 
 
 def _result(store: Store, rescue: Rescued) -> TaskResult | None:
     try:
-        return store.backend.get_result(str(rescue.claim.uuid))
+        return store.backend.last_result(str(rescue.claim.uuid))
     except (TaskResultDoesNotExist, DecodeError, UnknownTask):
         return None

@@ -13,20 +13,27 @@ from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
+from errands.exact import ExactField
+from errands.queue.indexes import PartialIndex
 from errands.queue.states import ResultStatus, TaskState
 from errands.sidecar import sidecar_model
 
 NAME_LIMIT = 100
 PATH_LIMIT = 255
+KEY_LIMIT = 100
 
 
 class StoredTask(models.Model):
     """What a live and a finished task have in common."""
 
     uuid = models.UUIDField(unique=True)
-    queue = models.CharField(max_length=NAME_LIMIT)
-    rank = models.SmallIntegerField(help_text="The priority negated: low goes first.")
-    path = models.CharField(max_length=PATH_LIMIT)
+    queue = ExactField(max_length=NAME_LIMIT)
+    rank = models.SmallIntegerField(
+        # RANK is a reserved word of MySQL 8.
+        db_column="precedence",
+        help_text="The priority negated: low goes first.",
+    )
+    path = ExactField(max_length=PATH_LIMIT)
     payload = models.TextField()
     enqueued_at = models.DateTimeField()
     run_at = models.DateTimeField(null=True)
@@ -38,6 +45,11 @@ class StoredTask(models.Model):
     token = models.IntegerField(default=0)
     errors = models.TextField(default="[]")
     worker_ids = models.TextField(default="[]")
+    metadata = models.TextField(default="{}", db_default="{}")
+    unique_key = ExactField(max_length=KEY_LIMIT, null=True)
+    concurrency_key = ExactField(max_length=KEY_LIMIT, null=True)
+    concurrency_limit = models.IntegerField(null=True)
+    at_most_once = models.BooleanField(default=False, db_default=False)
 
     class Meta:
         abstract = True
@@ -49,7 +61,9 @@ class TaskRow(StoredTask):
     id = models.BigAutoField(primary_key=True)
     state = models.SmallIntegerField(choices=TaskState)
     releases = models.SmallIntegerField(default=0)
-    worker = models.CharField(max_length=32, null=True)
+    worker = ExactField(max_length=32, null=True)
+    slot = models.IntegerField(null=True)
+    cancel_requested_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "errands_task"
@@ -57,25 +71,53 @@ class TaskRow(StoredTask):
         verbose_name_plural = _("tasks")
         indexes = [
             # Claiming reads one of these two and nothing else.
-            models.Index(
+            PartialIndex(
                 fields=["queue", "rank", "id"],
                 condition=Q(state=TaskState.READY),
+                led_by=("state",),
                 name="errands_task_ready_in_queue",
             ),
-            models.Index(
+            PartialIndex(
                 fields=["rank", "id"],
                 condition=Q(state=TaskState.READY),
+                led_by=("state",),
                 name="errands_task_ready",
             ),
-            models.Index(
+            PartialIndex(
                 fields=["run_at"],
                 condition=Q(state=TaskState.SCHEDULED),
+                led_by=("state",),
                 name="errands_task_scheduled",
             ),
-            models.Index(
+            PartialIndex(
                 fields=["worker"],
                 condition=Q(state=TaskState.RUNNING),
                 name="errands_task_running",
+            ),
+            PartialIndex(
+                fields=["concurrency_key", "rank", "id"],
+                condition=Q(state=TaskState.BLOCKED),
+                led_by=("state",),
+                name="errands_task_blocked",
+            ),
+            PartialIndex(
+                fields=["rank", "id"],
+                condition=Q(state=TaskState.SUSPECT),
+                led_by=("state",),
+                name="errands_task_suspect",
+            ),
+            # These two are what `unique` and `concurrency` rest on.
+            PartialIndex(
+                fields=["unique_key"],
+                condition=Q(unique_key__isnull=False),
+                unique=True,
+                name="errands_task_unique_key",
+            ),
+            PartialIndex(
+                fields=["concurrency_key", "slot"],
+                condition=Q(slot__isnull=False),
+                unique=True,
+                name="errands_task_slot",
             ),
         ]
 
@@ -90,13 +132,19 @@ class ResultRow(StoredTask):
     status = models.SmallIntegerField(choices=ResultStatus)
     finished_at = models.DateTimeField()
     return_value = models.TextField(null=True)
+    expires_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "errands_result"
         verbose_name = _("result")
         verbose_name_plural = _("results")
         indexes = [
-            models.Index(fields=["status", "finished_at"], name="errands_result_age")
+            models.Index(fields=["status", "finished_at"], name="errands_result_age"),
+            PartialIndex(
+                fields=["expires_at"],
+                condition=Q(expires_at__isnull=False),
+                name="errands_result_expiry",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -107,11 +155,11 @@ class ResultRow(StoredTask):
 class WorkerRow(models.Model):
     """One boot of a worker process; ``expires_at`` decides whether it lives."""
 
-    id = models.CharField(primary_key=True, max_length=32)
-    name = models.CharField(max_length=NAME_LIMIT)
-    host = models.CharField(max_length=PATH_LIMIT)
+    id = ExactField(primary_key=True, max_length=32)
+    name = ExactField(max_length=NAME_LIMIT)
+    host = ExactField(max_length=PATH_LIMIT)
     pid = models.IntegerField()
-    boot = models.CharField(max_length=PATH_LIMIT)
+    boot = ExactField(max_length=PATH_LIMIT)
     started_at = models.DateTimeField()
     expires_at = models.DateTimeField()
 
@@ -122,3 +170,39 @@ class WorkerRow(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class QueueRow(models.Model):
+    """A queue somebody has paused; one without a row runs."""
+
+    name = ExactField(primary_key=True, max_length=NAME_LIMIT)
+    paused_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "errands_queue"
+        verbose_name = _("queue")
+        verbose_name_plural = _("queues")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@sidecar_model
+class RateRow(models.Model):
+    """How far a rate is used up: microseconds since 1970 of the database's clock.
+
+    ``free_at`` is when the rate allows the next start (the theoretical arrival
+    time of a leaky bucket), ``hint_at`` when to come back for one.
+    """
+
+    key = ExactField(primary_key=True, max_length=KEY_LIMIT)
+    free_at = models.BigIntegerField()
+    hint_at = models.BigIntegerField()
+
+    class Meta:
+        db_table = "errands_rate"
+        verbose_name = _("rate")
+        verbose_name_plural = _("rates")
+
+    def __str__(self) -> str:
+        return self.key

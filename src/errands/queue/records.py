@@ -5,16 +5,19 @@ a ``Requeue`` makes it live again. Both name the token they were decided under.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
 
 from errands.conf import settings
-from errands.exceptions import ResultError, TaskCrashed
+from errands.exceptions import ResultError, TaskCrashed, TaskTimeout, WorkerLost
 from errands.queue.claims import Claim, Settlement
+from errands.queue.keeping import expiry, kept, site_keeps_nothing
 from errands.queue.states import ResultStatus, TaskState
+from errands.tasks.backoff import exponential
 from errands.tasks.outcomes import (
     AttemptError,
     Cancelled,
@@ -50,11 +53,18 @@ class Finish:
     return_value: str | None
     started_at: datetime | None
     finished_at: datetime
+    metadata: str | None = None
+    expires_at: datetime | None = None
+    concurrency_key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Requeue:
-    """A claimed row becomes claimable again, at once or when due."""
+    """A claimed row becomes claimable again, at once or when due.
+
+    ``unless_started`` is for a task that must not be started twice: where it
+    has been started, the row is left as it is.
+    """
 
     id: int
     token: int
@@ -66,6 +76,9 @@ class Requeue:
     errors: str
     worker_ids: str
     started_at: datetime | None
+    metadata: str | None = None
+    unless_started: bool = False
+    concurrency_key: str | None = None
 
 
 type Record = Finish | Requeue
@@ -75,44 +88,36 @@ def record_of(settlement: Settlement) -> Record:
     """Return what a settlement writes."""
     claim, outcome = settlement.claim, settlement.outcome
     match outcome:
-        case Succeeded(return_value):
-            return _finish(
-                claim,
-                ResultStatus.SUCCEEDED,
-                worker_ids=_workers(claim, settlement.worker_name),
-                return_value=json.dumps(return_value),
-                started_at=claim.started_at or settlement.started_at,
-                finished_at=settlement.finished_at,
-            )
-        case Failed(error) | Discarded(error) | Cancelled(error):
-            return _finish(
-                claim,
-                STATUSES[type(outcome)],
-                errors=_errors(claim, error),
-                worker_ids=_workers(claim, settlement.worker_name),
-                started_at=claim.started_at or settlement.started_at,
-                finished_at=settlement.finished_at,
-            )
+        case Snoozed(after):
+            return released(claim, due_at=settlement.finished_at + after)
+        case Interrupted():
+            record = interrupted(claim, worker_name=settlement.worker_name)
+            return replace(record, metadata=settlement.metadata)
         case Retry(after, error):
             return _requeue(
                 claim,
                 state=TaskState.SCHEDULED,
                 run_at=settlement.finished_at + after,
                 errors=_errors(claim, error),
-                worker_ids=_workers(claim, settlement.worker_name),
-                started_at=claim.started_at or settlement.started_at,
+                **_attempted(settlement),
             )
-        case Snoozed(after):
-            return released(claim, due_at=settlement.finished_at + after)
-        case Interrupted():
-            return interrupted(claim, worker_name=settlement.worker_name)
+        case Succeeded(return_value):
+            ended = {"return_value": json.dumps(return_value)}
+            return _ended(settlement, ResultStatus.SUCCEEDED, ended)
+        case _:
+            ended = {"errors": _errors(claim, outcome.error)}
+            return _ended(settlement, STATUSES[type(outcome)], ended)
 
 
 def released(claim: Claim, *, due_at: datetime | None = None) -> Requeue:
-    """Return what giving back an unstarted claim writes: it costs nothing."""
+    """Return what giving back an unstarted claim writes: it costs nothing.
+
+    A suspect stays one until it has run.
+    """
+    state = TaskState.READY if due_at is None else TaskState.SCHEDULED
     return _requeue(
         claim,
-        state=TaskState.READY if due_at is None else TaskState.SCHEDULED,
+        state=TaskState.SUSPECT if claim.is_suspect else state,
         run_at=due_at or claim.run_at,
         attempt=claim.attempt - 1,
     )
@@ -122,34 +127,92 @@ def interrupted(claim: Claim, *, worker_name: str) -> Record:
     """Return what giving back a started claim writes: it costs a release.
 
     A task that no worker can finish between two deployments ends: past the
-    cap on releases each one counts as a crash.
+    cap on releases each one counts as a crash. One that must not be started
+    twice ends as lost if it had been started.
     """
     if claim.releases >= settings().releases:
         cause = f"given back {claim.releases} times by stopping workers"
-        return crashed(claim, TaskCrashed(cause), worker_name=worker_name)
+        record = crashed(claim, TaskCrashed(cause), worker_name=worker_name)
+        # Nobody died of it, so it need not run alone.
+        if isinstance(record, Requeue):
+            return replace(record, state=TaskState.READY)
+        return record
     return replace(released(claim), releases=claim.releases + 1)
 
 
 def crashed(claim: Claim, error: TaskCrashed, *, worker_name: str) -> Record:
     """Return what the death of a claim's process writes.
 
-    It costs a crash and no attempt. The last crash allowed ends the task.
+    It costs a crash and no attempt, and makes the task a suspect, unless it was
+    lost with its host for the first time. The last crash allowed ends the task,
+    and the first ends one as lost that had been started and must not be twice.
     """
     crashes = claim.crashes + 1
+    is_lost = claim.at_most_once and claim.started_at is not None
     written: dict[str, Any] = {
         "crashes": crashes,
         "errors": _errors(claim, AttemptError.of(error)),
-        "started_at": claim.started_at or claim.claimed_at,
     }
-    if crashes < settings().crashes:
-        attempt = claim.attempt - 1
-        return _requeue(claim, state=TaskState.READY, attempt=attempt, **written)
+    if crashes < settings().crashes and not is_lost:
+        if not claim.at_most_once:
+            written["started_at"] = claim.started_at or claim.claimed_at
+        is_innocent = isinstance(error, WorkerLost) and not claim.has_just_crashed
+        state = TaskState.READY if is_innocent else TaskState.SUSPECT
+        return _requeue(claim, state=state, attempt=claim.attempt - 1, **written)
+    now = timezone.now()
     return _finish(
         claim,
-        ResultStatus.CRASHED,
+        ResultStatus.LOST if is_lost else ResultStatus.CRASHED,
         worker_ids=_workers(claim, worker_name),
-        finished_at=timezone.now(),
+        started_at=claim.started_at or claim.claimed_at,
+        finished_at=now,
+        expires_at=expiry(now, kept(claim.path, claim.payload, has_succeeded=False)),
         **written,
+    )
+
+
+def timed_out(claim: Claim, error: TaskTimeout, *, worker_name: str) -> Record:
+    """Return what killing the process of an overdue attempt writes.
+
+    It costs the attempt. While there are more, the next one comes after the
+    default back-off, whatever the task's own is: nobody is left to ask it.
+    """
+    now = timezone.now()
+    written: dict[str, Any] = {
+        "errors": _errors(claim, AttemptError.of(error)),
+        "worker_ids": _workers(claim, worker_name),
+        "started_at": claim.started_at or claim.claimed_at,
+    }
+    if claim.attempt < claim.max_attempts and not claim.at_most_once:
+        pause = timedelta(seconds=exponential().after(claim.attempt))
+        return _requeue(claim, state=TaskState.SCHEDULED, run_at=now + pause, **written)
+    return _finish(
+        claim,
+        ResultStatus.LOST if claim.at_most_once else ResultStatus.FAILED,
+        finished_at=now,
+        expires_at=expiry(now, kept(claim.path, claim.payload, has_succeeded=False)),
+        **written,
+    )
+
+
+def lost(record: Requeue) -> Finish:
+    """Return how a task ends that had been started and must not be twice."""
+    told, now = json.loads(record.errors), timezone.now()
+    error = AttemptError.of(TaskCrashed("It had been started, and is not started twice."))
+    return Finish(
+        id=record.id,
+        token=record.token,
+        status=ResultStatus.LOST,
+        attempt=record.attempt + 1,
+        crashes=record.crashes,
+        errors=json.dumps([*told, stored_error(error)][-ERRORS_KEPT:]),
+        worker_ids=record.worker_ids,
+        return_value=None,
+        started_at=record.started_at,
+        finished_at=now,
+        expires_at=expiry(now, site_keeps_nothing(has_succeeded=False)),
+        metadata=record.metadata,
+        concurrency_key=record.concurrency_key,
     )
 
 
@@ -167,6 +230,7 @@ def refused(record: Record, error: Exception) -> Finish:
         return_value=None,
         started_at=record.started_at,
         finished_at=timezone.now(),
+        concurrency_key=record.concurrency_key,
     )
 
 
@@ -178,14 +242,45 @@ def stored_error(error: AttemptError) -> dict[str, str]:
     }
 
 
+def _ended(
+    settlement: Settlement, status: ResultStatus, outcome: Mapping[str, Any]
+) -> Finish:
+    finished_at = settlement.finished_at
+    keep = settlement.keep
+    if keep is None:
+        keep = site_keeps_nothing(has_succeeded=status == ResultStatus.SUCCEEDED)
+    return _finish(
+        settlement.claim,
+        status,
+        finished_at=finished_at,
+        expires_at=expiry(finished_at, keep),
+        **outcome,
+        **_attempted(settlement),
+    )
+
+
+def _attempted(settlement: Settlement) -> dict[str, Any]:
+    claim = settlement.claim
+    return {
+        "worker_ids": _workers(claim, settlement.worker_name),
+        "started_at": claim.started_at or settlement.started_at,
+        "metadata": settlement.metadata,
+    }
+
+
 def _finish(claim: Claim, status: ResultStatus, **written: Any) -> Finish:
-    kept = {"errors": json.dumps(claim.errors), "return_value": None}
+    kept = {
+        "crashes": claim.crashes,
+        "errors": "[]" if not claim.errors else json.dumps(claim.errors),
+        "return_value": None,
+    }
     return Finish(
         id=claim.id,
         token=claim.token,
         status=status,
         attempt=claim.attempt,
-        **{"crashes": claim.crashes, **kept, **written},
+        concurrency_key=claim.concurrency_key,
+        **{**kept, **written},
     )
 
 
@@ -198,6 +293,8 @@ def _requeue(claim: Claim, *, state: TaskState, **written: Any) -> Requeue:
         "errors": json.dumps(claim.errors),
         "worker_ids": json.dumps(claim.worker_ids),
         "started_at": claim.started_at,
+        "unless_started": claim.at_most_once,
+        "concurrency_key": claim.concurrency_key,
     }
     return Requeue(id=claim.id, token=claim.token, state=state, **{**kept, **written})
 

@@ -13,7 +13,7 @@ from django.tasks.exceptions import InvalidTask
 
 from errands.arguments import decode
 from errands.exceptions import UnknownTask
-from errands.queue.claims import Payload
+from errands.queue.claims import Claim, Payload
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.registry import registry
 from errands.tasks.task import Task
@@ -28,7 +28,7 @@ class StoredResult:
 
     uuid: UUID
     path: str
-    call: Payload
+    payload: str
     queue: str
     rank: int
     run_at: datetime | None
@@ -41,12 +41,19 @@ class StoredResult:
     state: int | None
     status: int | None
     return_value: str | None
+    expires_at: datetime | None = None
+    concurrency_key: str | None = None
 
 
 class DatabaseTaskResult(TaskResult):
     """Django's result; the return value is decoded when it is read."""
 
     __slots__ = ()
+
+    def __post_init__(self) -> None:
+        """Normalize the arguments, unless they were encoded by us."""
+        if not isinstance(self.task, Task):
+            TaskResult.__post_init__(self)
 
     @property
     def return_value(self) -> Any:
@@ -75,21 +82,23 @@ def new_result(
     )
 
 
-def result_of(stored: StoredResult, *, backend: str) -> DatabaseTaskResult:
-    """Return a stored task as a result.
+def result_of(
+    stored: StoredResult, *, backend: str, call: Payload | None = None
+) -> DatabaseTaskResult:
+    """Return a stored task as a result; ``call`` is its payload, once read.
 
     ``UnknownTask`` when this process has no task of its path, as newer code
     may: a result needs one, and a path from a row is never imported.
     """
-    task = registry.find(stored.path)
-    if task is None:
-        raise UnknownTask(
-            f"{stored.uuid} is a result of {stored.path!r}, a task that this process "
-            "does not know."
-        )
+    task = _as_enqueued(
+        _known(stored.path, stored.uuid),
+        priority=-stored.rank,
+        queue_name=stored.queue,
+        run_after=stored.run_at,
+    )
     result = new_result(
-        as_enqueued(task, stored),
-        stored.call,
+        task,
+        call or Payload.parse(stored.payload),
         uuid=stored.uuid,
         enqueued_at=stored.enqueued_at,
         backend=backend,
@@ -109,6 +118,32 @@ def result_of(stored: StoredResult, *, backend: str) -> DatabaseTaskResult:
     return result
 
 
+def running_result(
+    claim: Claim, call: Payload, *, worker_name: str, backend: str
+) -> DatabaseTaskResult:
+    """Return the result of a claim whose attempt begins."""
+    task = _as_enqueued(
+        _known(claim.path, claim.uuid),
+        priority=claim.priority,
+        queue_name=claim.queue,
+        run_after=claim.run_at,
+    )
+    return DatabaseTaskResult(
+        task=task,
+        id=str(claim.uuid),
+        status=TaskResultStatus.RUNNING,
+        enqueued_at=claim.enqueued_at,
+        started_at=claim.started_at or claim.claimed_at,
+        finished_at=None,
+        last_attempted_at=claim.claimed_at,
+        args=call.args,
+        kwargs=call.kwargs,
+        backend=backend,
+        errors=errors_of(claim.errors) if claim.errors else [],
+        worker_ids=[*claim.worker_ids, worker_name],
+    )
+
+
 def assign(result: TaskResult, **values: Any) -> None:
     """Set fields of a frozen result, as Django's own backends do."""
     for name, value in values.items():
@@ -126,22 +161,32 @@ def errors_of(stored: list[dict[str, str]]) -> list[TaskError]:
     ]
 
 
-def as_enqueued(task: DjangoTask, stored: StoredResult) -> DjangoTask:
+def _as_enqueued(
+    task: DjangoTask, *, priority: int, queue_name: str, run_after: datetime | None
+) -> DjangoTask:
     """Return the task with the settings the call had.
 
     Where the code no longer allows them, such as a queue since removed, the
     task is returned as the code has it now.
     """
-    asked = (-stored.rank, stored.queue, stored.run_at)
+    asked = (priority, queue_name, run_after)
     if asked == (task.priority, task.queue_name, task.run_after):
         return task
-    priority, queue_name, run_after = asked
     try:
         return replace(
             task, priority=priority, queue_name=queue_name, run_after=run_after
         )
     except InvalidTask:
         return task
+
+
+def _known(path: str, uuid: UUID) -> DjangoTask:
+    task = registry.find(path)
+    if task is None:
+        raise UnknownTask(
+            f"{uuid} is a result of {path!r}, a task that this process does not know."
+        )
+    return task
 
 
 def _status(stored: StoredResult) -> TaskResultStatus:

@@ -5,11 +5,17 @@ from django.utils.translation import gettext_lazy as _
 
 
 class TaskState(models.IntegerChoices):
-    """Where a live task is; ``scheduled → ready → running → (result)``."""
+    """Where a live task is; ``scheduled → ready → running → (result)``.
+
+    ``blocked`` waits for a slot of its concurrency key; a ``suspect`` had started in
+    a process that died, and waits to run alone.
+    """
 
     SCHEDULED = 0, _("scheduled")
     READY = 1, _("ready")
     RUNNING = 2, _("running")
+    BLOCKED = 3, _("blocked")
+    SUSPECT = 4, _("suspect")
 
 
 class ResultStatus(models.IntegerChoices):
@@ -20,3 +26,4 @@ class ResultStatus(models.IntegerChoices):
     DISCARDED = 3, _("discarded")
     CANCELLED = 4, _("cancelled")
     CRASHED = 5, _("crashed")
+    LOST = 6, _("lost")

@@ -19,37 +19,54 @@ worker lost its lease may still be running when the next one starts.
 """
 
 import logging
-from collections.abc import Sequence, Sized
+from collections.abc import Callable, Sequence, Sized
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import (
+    DatabaseError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connections,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.transaction import atomic
 from django.utils import timezone
 
-from errands.conf import settings
-from errands.queue.backend import backends
+from errands.queue import rates
+from errands.queue.backend import backends, queue_name
 from errands.queue.claims import EVERY_QUEUE, Claim, Selection, Settlement
+from errands.queue.colliding import runs_again
+from errands.queue.concurrency import start_keyed, unblock
+from errands.queue.draining import anything_left
+from errands.queue.horizon import Horizon
+from errands.queue.keeping import site_keeps
+from errands.queue.pausing import pause, paused, queue_names, resume
 from errands.queue.records import (
     Finish,
     Record,
     Requeue,
+    lost,
     record_of,
     refused,
     released,
 )
 from errands.queue.statements import Statements, statements_for
-from errands.queue.statements.interface import ClaimFilter
+from errands.queue.statements.rows import Claimed, ClaimFilter
 from errands.queue.states import ResultStatus, TaskState
+from errands.queue.waking import wake
+from errands.tasks.rates import Rate
 
 logger = logging.getLogger("errands.queue")
 
 LOWEST_RANK, HIGHEST_RANK = -32_768, 32_767
 BATCH = 1000
+ROUNDS = 10
 
 
 def _ranks(selection: Selection) -> tuple[int, int]:
@@ -66,6 +83,24 @@ def _filter(
     low, high = _ranks(selection)
     name = None if queue == EVERY_QUEUE else queue
     return ClaimFilter(worker_id.hex, limit, name, low, high)
+
+
+def _needs_more(record: Record) -> bool:
+    """Return whether writing it takes more than one statement."""
+    is_fragile = isinstance(record, Requeue) and record.unless_started
+    return is_fragile or record.concurrency_key is not None
+
+
+def _makes_ready(record: Record) -> bool:
+    """Return whether writing it may give others something to claim."""
+    is_ready = isinstance(record, Requeue) and record.state == TaskState.READY
+    return is_ready or record.concurrency_key is not None
+
+
+def _at_the_front(
+    wanted: ClaimFilter, claim: Callable[[ClaimFilter], list[Claim]]
+) -> list[Claim]:
+    return claim(wanted)
 
 
 def _places(values: Sized) -> str:
@@ -89,17 +124,57 @@ class Store:
         self.backend = known[backend_alias]
         self.alias = self.backend.database_alias
 
-    def claim(self, worker_id: UUID, selection: Selection, limit: int) -> list[Claim]:
-        """Take up to ``limit`` tasks, emptying queues in the order named."""
+    def claim(
+        self,
+        worker_id: UUID,
+        selection: Selection,
+        limit: int,
+        *,
+        horizon: Horizon | None = None,
+    ) -> list[Claim]:
+        """Take up to ``limit`` tasks, emptying queues in the order named.
+
+        A ``horizon`` keeps claims quick while a snapshot is old.
+        """
+        begin = horizon.claim if horizon and self.keeps_dead_entries else _at_the_front
         claims: list[Claim] = []
         for queue in selection.queues:
             if len(claims) < limit:
                 wanted = _filter(
                     worker_id, selection, queue=queue, limit=limit - len(claims)
                 )
-                with self._cursor() as cursor:
-                    claims += self._statements.claim(cursor, wanted)
+                claims += begin(wanted, self._claim)
         return claims
+
+    @property
+    def keeps_dead_entries(self) -> bool:
+        """Whether claims walk over what was claimed while a snapshot is old."""
+        return self._statements.keeps_dead_entries
+
+    def begin(self, claim: Claim) -> bool:
+        """Note that the first line is about to run; False: the lease was lost.
+
+        Such a task must not be run. For tasks that are never started twice.
+        """
+        return self._update(claim, "started_at", self._statements.value(timezone.now()))
+
+    def save_metadata(self, claim: Claim, text: str) -> bool:
+        """Replace a running task's metadata; False: the lease was lost."""
+        return self._update(claim, "metadata", text)
+
+    def take(self, key: str, rate: Rate) -> timedelta | None:
+        """Count a start under a rate; or return how long to wait and ask again."""
+        return rates.take(self.alias, key, rate)
+
+    def cancel_requests(self, worker_id: UUID) -> list[tuple[int, int]]:
+        """Return id and token of what a worker runs and somebody has cancelled."""
+        with self._cursor() as cursor:
+            cursor.execute(
+                f"SELECT id, token FROM errands_task WHERE worker = %s "
+                f"AND state = {TaskState.RUNNING:d} AND cancel_requested_at IS NOT NULL",
+                [worker_id.hex],
+            )
+            return list(cursor.fetchall())
 
     def settle(self, settlements: Sequence[Settlement]) -> set[int]:
         """Record how attempts ended; return the ids that were still held.
@@ -108,6 +183,23 @@ class Store:
         been taken over: what its attempt did is not recorded.
         """
         return self.write([record_of(settlement) for settlement in settlements])
+
+    def settle_within(self, settlement: Settlement) -> bool:
+        """Record how an attempt ended in the caller's open transaction.
+
+        False when the lease was lost: then roll it back.
+        """
+        with self._cursor() as cursor:
+            return bool(self._record(cursor, [record_of(settlement)]))
+
+    def was_settled(self, claim: Claim) -> bool:
+        """Return whether the results hold this attempt; for a lost COMMIT.
+
+        A rescue that ended the task wrote under the same token, and is none.
+        """
+        ended = "SELECT status FROM errands_result WHERE id = %s AND token = %s"
+        status = self._value(ended, [claim.id, claim.token])
+        return status not in {None, ResultStatus.CRASHED, ResultStatus.LOST}
 
     def release(self, claims: Sequence[Claim]) -> int:
         """Give claims back that were not started; it costs them nothing."""
@@ -130,6 +222,7 @@ class Store:
             half = len(records) // 2
             return self.write(records[:half]) | self.write(records[half:])
 
+    @runs_again
     def stage(self, limit: int = BATCH) -> int:
         """Make due tasks ready, oldest first; return how many."""
         with self._cursor() as cursor:
@@ -137,28 +230,60 @@ class Store:
 
     def next_due(self) -> timedelta | None:
         """Return how long until a scheduled task is due, None without any."""
-        first = self._value(
-            "SELECT run_at FROM errands_task WHERE state = %s ORDER BY run_at LIMIT 1",
-            [TaskState.SCHEDULED],
-        )
-        due_at = self._statements.instant(first)
-        return None if due_at is None else max(due_at - timezone.now(), timedelta())
+        with self._cursor() as cursor:
+            cursor.execute(
+                f"SELECT run_at, {self._statements.clock} FROM errands_task "
+                f"WHERE state = {TaskState.SCHEDULED:d} ORDER BY run_at LIMIT 1"
+            )
+            row = cursor.fetchone()
+        if row is None:
+            return None
+        due_at, now = map(self._statements.instant, row)
+        return max(due_at - now, timedelta())  # type: ignore[operator]
 
     def is_drained(self, selection: Selection) -> bool:
-        """Return whether nothing of the selection is ready, due or running."""
-        names = selection.names
-        queues = "" if names is None else f"queue IN ({_places(names)}) AND"
-        now = self._statements.value(timezone.now())
-        low, high = _ranks(selection)
-        return (
-            self._value(
-                f"SELECT 1 FROM errands_task WHERE {queues} rank BETWEEN %s AND %s "
-                f"AND (state IN ({TaskState.READY:d}, {TaskState.RUNNING:d}) "
-                f"OR state = {TaskState.SCHEDULED:d} AND run_at <= %s) LIMIT 1",
-                [*(names or ()), low, high, now],
-            )
-            is None
+        """Return whether nothing of the selection is ready, due, blocked or running.
+
+        What waits in a paused queue does not count.
+        """
+        query, parameters = anything_left(
+            selection,
+            ranks=_ranks(selection),
+            paused=self.paused(),
+            now=self._statements.value(timezone.now()),
         )
+        return not self._value(query, parameters)
+
+    def paused(self) -> frozenset[str]:
+        """Return the queues that somebody has paused."""
+        return paused(self.alias)
+
+    def pause(self, name: str) -> None:
+        """Let no worker start a task of a queue; what runs goes on."""
+        pause(self.alias, queue_name(name))
+
+    def resume(self, name: str) -> None:
+        """Let workers start tasks of a paused queue again."""
+        resume(self.alias, name)
+
+    def retry(self, uuid: UUID | str) -> bool:
+        """Make an ended task ready again; False where it has not ended."""
+        return self.backend.retry(str(uuid))
+
+    def discard(self, uuid: UUID | str) -> bool:
+        """Drop a task that does not run, or its result; False while it runs."""
+        return self.backend.discard(str(uuid))
+
+    def unblock(self) -> int:
+        """Promote what waits for a slot that is free; return how many.
+
+        Ending a task does so at once; this is for what nobody ended.
+        """
+        return unblock(self.alias)
+
+    def queue_names(self) -> list[str]:
+        """Return the queues that have ready tasks, by steps through the index."""
+        return queue_names(self.alias)
 
     def held_by(self, worker: str, limit: int = BATCH) -> list[Claim]:
         """Return what a worker holds."""
@@ -174,12 +299,13 @@ class Store:
             )
             return {row[0] for row in cursor.fetchall()}
 
+    @runs_again
     def prune(self, limit: int = BATCH) -> int:
-        """Delete a batch of results that are older than the site keeps them."""
-        deleted = 0
+        """Delete a batch of results that are older than they are kept."""
+        with self._cursor() as cursor:
+            deleted = self._statements.prune_expired(cursor, limit)
         for status in ResultStatus:
-            succeeded = status == ResultStatus.SUCCEEDED
-            keep = settings().keep_succeeded if succeeded else settings().keep_failed
+            keep = site_keeps(has_succeeded=status == ResultStatus.SUCCEEDED)
             with self._cursor() as cursor:
                 before = timezone.now() - keep
                 deleted += self._statements.prune(
@@ -187,34 +313,99 @@ class Store:
                 )
         return deleted
 
+    def _claim(self, wanted: ClaimFilter) -> list[Claim]:
+        """Take what of one queue can start, past tasks whose key is full."""
+        claims: list[Claim] = []
+        for _ in range(ROUNDS):
+            room = replace(wanted, limit=wanted.limit - len(claims))
+            claimed = self._take(room)
+            claims += claimed.claims
+            if not claimed.keyed:
+                return claims
+            claims += self._start(claimed.keyed, replace(wanted, limit=BATCH))
+            if len(claims) >= wanted.limit:
+                break
+        return sorted(claims, key=lambda claim: (-claim.priority, claim.id))
+
+    @runs_again
+    def _take(self, wanted: ClaimFilter) -> Claimed:
+        with self._cursor() as cursor:
+            return self._statements.claim(cursor, wanted)
+
+    @runs_again
+    def _start(
+        self, keyed: Sequence[tuple[int, str]], wanted: ClaimFilter
+    ) -> list[Claim]:
+        try:
+            with atomic(using=self.alias), self._cursor() as cursor:
+                return start_keyed(self._statements, cursor, keyed=keyed, wanted=wanted)
+        except IntegrityError:
+            # Only where the isolation level lets us read slots of the past.
+            logger.exception("a slot was taken twice; nothing was claimed")
+            return []
+
+    @runs_again
     def _write(self, records: Sequence[Record]) -> set[int]:
-        finished = [record for record in records if isinstance(record, Finish)]
-        requeued = [record for record in records if isinstance(record, Requeue)]
-        done: set[int] = set()
-        is_one_statement = not (finished and requeued)
+        kinds = {type(record) for record in records}
+        is_one_statement = len(kinds) == 1 and not any(map(_needs_more, records))
         with self._transaction(only_one=is_one_statement), self._cursor() as cursor:
-            if finished:
-                done |= self._statements.finish(cursor, finished)
-            if requeued:
-                done |= self._statements.requeue(cursor, requeued)
+            done = self._record(cursor, records)
+        if any(_makes_ready(record) for record in records):
+            wake(self.alias)
+        finished = [record for record in records if isinstance(record, Finish)]
         missing = [record for record in finished if record.id not in done]
         return done | self._settled_before(missing) if missing else done
 
+    def _record(self, cursor: CursorWrapper, records: Sequence[Record]) -> set[int]:
+        """Write records; what frees slots promotes who waits for them."""
+        statements, done = self._statements, set[int]()
+        keys = sorted({record.concurrency_key or "" for record in records} - {""})
+        finished = [record for record in records if isinstance(record, Finish)]
+        requeued = [record for record in records if isinstance(record, Requeue)]
+        if keys:
+            statements.lock_keys(cursor, keys)
+        if requeued:
+            done |= statements.requeue(cursor, requeued)
+            finished += [
+                lost(record)
+                for record in requeued
+                if record.unless_started and record.id not in done
+            ]
+        if finished:
+            done |= statements.finish(cursor, finished)
+        if keys:
+            statements.promote(cursor, keys)
+        return done
+
+    @runs_again
+    def _update(self, claim: Claim, column: str, value: Any) -> bool:
+        with self._cursor() as cursor:
+            cursor.execute(
+                f"UPDATE errands_task SET {column} = %s "
+                f"WHERE id = %s AND token = %s AND state = {TaskState.RUNNING:d}",
+                [value, claim.id, claim.token],
+            )
+            return bool(cursor.rowcount == 1)
+
     def _transaction(self, *, only_one: bool) -> AbstractContextManager[Any]:
-        if only_one and self._connection.vendor == "postgresql":
+        if only_one and self._statements.moves_at_once:
             return nullcontext()
         return atomic(using=self.alias)
 
     def _settled_before(self, missing: Sequence[Finish]) -> set[int]:
-        """Return those a lost answer hides: they are results under our token."""
-        tokens = {record.id: record.token for record in missing}
+        """Return those a lost answer hides: they are results as we wrote them.
+
+        Under our token alone it may have been a rescue that ended the task.
+        """
+        written = {(record.id, record.token, record.status) for record in missing}
+        ids = sorted({record.id for record in missing})
         with self._cursor() as cursor:
             cursor.execute(
-                f"SELECT id, token FROM errands_result WHERE id IN ({_places(tokens)})",
-                list(tokens),
+                "SELECT id, token, status FROM errands_result "
+                f"WHERE id IN ({_places(ids)})",
+                ids,
             )
-            found = cursor.fetchall()
-        return {row_id for row_id, token in found if tokens[row_id] == token}
+            return {row[0] for row in cursor.fetchall() if row in written}
 
     def _value(self, sql: str, params: Sequence[Any]) -> Any:
         with self._cursor() as cursor:

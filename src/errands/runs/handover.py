@@ -193,6 +193,9 @@ def _took_over(fence: Fence) -> bool:
         .filter(mine, pk=fence.run_id, dispatch=fence.dispatch)
         .filter(token__lte=fence.token, state__in=OPEN)
         .update(
+            # What a former attempt left to be shown in between is over. First,
+            # because MySQL reads below here what has been assigned above.
+            status=Case(When(attempt=0, then=F("status")), default=Value("")),
             task_id=fence.task_id,
             token=fence.token,
             attempt=F("attempt") + 1,
@@ -200,8 +203,6 @@ def _took_over(fence: Fence) -> bool:
                 When(state=State.CANCELLING, then=Value(State.CANCELLING)),
                 default=Value(State.RUNNING),
             ),
-            # What a former attempt left to be shown in between is over.
-            status=Case(When(attempt=0, then=F("status")), default=Value("")),
             is_interrupted=False,
             started_at=Coalesce("started_at", Value(timezone.now())),
             version=F("version") + 1,

@@ -18,6 +18,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from errands.exact import ExactField
 from errands.runs.states import ENDED, OPEN, State
 from errands.runs.stored import RunResults
 from errands.sidecar import sidecar_model
@@ -68,7 +69,7 @@ class Run(models.Model):
     """One start of a job: who, with what, how far, and how it ended."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
-    job = models.CharField(max_length=PATH_LIMIT)
+    job = ExactField(max_length=PATH_LIMIT)
     owner = models.ForeignKey(
         django_settings.AUTH_USER_MODEL,
         null=True,
@@ -76,12 +77,12 @@ class Run(models.Model):
         on_delete=models.SET_NULL,
         related_name="+",
     )
-    subject_model = models.CharField(max_length=NAME_LIMIT, blank=True)
-    subject_pk = models.CharField(max_length=ID_LIMIT, blank=True)
+    subject_model = ExactField(max_length=NAME_LIMIT, blank=True)
+    subject_pk = ExactField(max_length=ID_LIMIT, blank=True)
     arguments = models.TextField(default="{}")
 
-    backend = models.CharField(max_length=NAME_LIMIT, default="default")
-    queue_name = models.CharField(max_length=NAME_LIMIT, default="jobs")
+    backend = ExactField(max_length=NAME_LIMIT, default="default")
+    queue_name = ExactField(max_length=NAME_LIMIT, default="jobs")
     priority = models.SmallIntegerField(default=0)
     run_after = models.DateTimeField(null=True, blank=True)
     language = models.CharField(max_length=35, blank=True)
@@ -94,12 +95,12 @@ class Run(models.Model):
     status = models.CharField(max_length=LINE_LIMIT, blank=True)
     is_interrupted = models.BooleanField(default=False)
 
-    unique_key = models.CharField(max_length=64, null=True, blank=True, unique=True)
+    unique_key = ExactField(max_length=64, null=True, blank=True, unique=True)
 
     dispatch = models.PositiveIntegerField(default=1)
     dispatched_at = models.DateTimeField(null=True, blank=True)
-    dispatched_task = models.CharField(max_length=ID_LIMIT, null=True, blank=True)
-    task_id = models.CharField(max_length=ID_LIMIT, null=True, blank=True)
+    dispatched_task = ExactField(max_length=ID_LIMIT, null=True, blank=True)
+    task_id = ExactField(max_length=ID_LIMIT, null=True, blank=True)
     token = models.BigIntegerField(default=0)
     attempt = models.PositiveIntegerField(default=0)
 
@@ -201,12 +202,12 @@ class RunResult(models.Model):
     """A named result: a file in a storage, or a small one in the row."""
 
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="result_rows")
-    name = models.CharField(max_length=NAME_LIMIT)
+    name = ExactField(max_length=NAME_LIMIT)
     file_name = models.CharField(max_length=150)
     content_type = models.CharField(max_length=PATH_LIMIT)
     size = models.PositiveBigIntegerField()
-    storage = models.CharField(max_length=NAME_LIMIT, blank=True)
-    key = models.CharField(max_length=PATH_LIMIT, blank=True)
+    storage = ExactField(max_length=NAME_LIMIT, blank=True)
+    key = ExactField(max_length=PATH_LIMIT, blank=True)
     content = models.BinaryField(null=True)
     created_at = models.DateTimeField(default=timezone.now)
 
@@ -275,7 +276,7 @@ class Progress(models.Model):
     written in plain SQL that is the same on every database.
     """
 
-    run_id = models.CharField(primary_key=True, max_length=32)
+    run_id = ExactField(primary_key=True, max_length=32)
     dispatch = models.IntegerField()
     token = models.BigIntegerField()
     attempt = models.IntegerField()

@@ -22,7 +22,7 @@ from errands.runs.handover import DISPATCH_PATIENCE, configured, dispatch
 from errands.runs.models import Run, RunQuerySet, RunResult
 from errands.runs.reconcile import end_run
 from errands.tasks.registry import registry
-from errands.tasks.sweeps import sweep
+from errands.tasks.sweeps import rare_sweep, sweep
 
 logger = logging.getLogger("errands.runs")
 
@@ -30,6 +30,18 @@ BATCH = 500
 
 
 @sweep
+def mend_open_runs() -> int:
+    """Dispatch and end what was left open; return how many runs.
+
+    Asks once whether any run has been open for 5 s, which is all it costs a
+    site where none is.
+    """
+    patience = timezone.now() - DISPATCH_PATIENCE
+    if not _runs().open().filter(created_at__lt=patience).exists():
+        return 0
+    return dispatch_what_was_left() + end_runs_without_a_task()
+
+
 def dispatch_what_was_left() -> int:
     """Dispatch runs whose task was not recorded 5 s after it should have been.
 
@@ -48,7 +60,6 @@ def dispatch_what_was_left() -> int:
     return _for_each(left, _dispatch_again)
 
 
-@sweep
 def end_runs_without_a_task() -> int:
     """End open runs whose task has ended or is gone; return how many.
 
@@ -58,7 +69,7 @@ def end_runs_without_a_task() -> int:
     return _for_each(_patrol.next_runs(), _end_if_task_has_ended)
 
 
-@sweep
+@rare_sweep
 def expire_results() -> int:
     """Delete results whose time has come, files first; return how many runs.
 

@@ -4,12 +4,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from errands.queue.statements.interface import Statements
+from errands.queue.statements.mysql import MySQLStatements
 from errands.queue.statements.postgresql import PostgreSQLStatements
 from errands.queue.statements.sqlite import SQLiteStatements
 
 __all__ = ["Statements", "statements_for"]
 
 DATABASES: dict[str, Statements] = {
+    "mysql": MySQLStatements(),
     "postgresql": PostgreSQLStatements(),
     "sqlite": SQLiteStatements(),
 }
@@ -21,7 +23,7 @@ def statements_for(connection: BaseDatabaseWrapper) -> Statements:
         return DATABASES[connection.vendor]
     except KeyError:
         raise ImproperlyConfigured(
-            f"errands has no queue for {connection.vendor!r}. Use PostgreSQL or "
-            "SQLite, for the tasks alone with "
+            f"errands has no queue for {connection.vendor!r}. Use PostgreSQL, "
+            "MariaDB, MySQL or SQLite, for the tasks alone with "
             "TASKS[…]['OPTIONS'] = {'DATABASE': alias} if need be."
         ) from None

@@ -2,110 +2,186 @@
 
 Every statement that leaves the state ``running`` names the row's token, so
 that what a zombie writes matches nothing. ``cursor`` is one of Django's; the
-caller owns the transaction.
+caller owns the transaction. Where a method is said to be *under the locks* of
+keys, the caller has called ``lock_keys`` in the same transaction before.
+
+Many records or calls travel as one JSON parameter. What SQL is the same on
+every database is written where it is used, in the rooms above.
 """
 
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
-from operator import attrgetter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
-from errands.queue.claims import Claim, Payload
+from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
 from errands.queue.results import StoredResult
+from errands.queue.statements.rows import (
+    CALL_COLUMNS,
+    CLAIM_COLUMNS,
+    INSERT_COLUMNS,
+    ZEROED_COLUMNS,
+    ZEROES,
+    CallRow,
+    Candidate,
+    Claimed,
+    ClaimFilter,
+    Parameter,
+    Row,
+    Withdrawal,
+    as_uuid,
+    loaded,
+    loaded_mapping,
+)
 from errands.queue.states import ResultStatus, TaskState
 
-type Row = tuple[Any, ...]
-type Parameter = int | str | datetime | UUID | None
+READ_AT_ONCE = 500
 
-SHARED_COLUMNS = (
-    "uuid, queue, rank, path, payload, enqueued_at, run_at, claimed_at, max_attempts"
+ONE_ROW = (
+    f"errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS}) "
+    f"VALUES ({', '.join(['%s'] * 14)}, {ZEROES})"
 )
-CLAIM_COLUMNS = (
-    "id, uuid, token, path, payload, queue, rank, attempt, max_attempts, crashes, "
-    "releases, enqueued_at, run_at, started_at, claimed_at, errors, worker_ids"
-)
-
-
-FIELDS_OF = {
-    kind: attrgetter(*(field.name for field in fields(kind)))
-    for kind in (Finish, Requeue)
-}
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimFilter:
-    """One claim: the queue (None: any), the range of ranks, and how many."""
-
-    worker: str
-    limit: int
-    queue: str | None
-    min_rank: int
-    max_rank: int
+STORED = """
+SELECT uuid, path, payload, queue, precedence, run_at, enqueued_at, started_at,
+    claimed_at, NULL, errors, worker_ids, worker, state, NULL, NULL, NULL, concurrency_key
+FROM errands_task WHERE uuid IN (?)
+UNION ALL
+SELECT uuid, path, payload, queue, precedence, run_at, enqueued_at, started_at,
+    claimed_at, finished_at, errors, worker_ids, NULL, NULL, status, return_value,
+    expires_at, concurrency_key
+FROM errands_result WHERE uuid IN (?)
+"""
 
 
 class Statements(ABC):
     """The queue's SQL for one database."""
 
-    insert = (
-        "INSERT INTO errands_task (uuid, payload, queue, rank, path, enqueued_at, "
-        "run_at, max_attempts, state, attempt, crashes, releases, token, errors, "
-        "worker_ids) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, 0, 0, 0, 0, '[]', '[]')"
-    )
-    stored = (
-        "SELECT uuid, path, payload, queue, rank, run_at, enqueued_at, started_at, "
-        "claimed_at, NULL, errors, worker_ids, worker, state, NULL, NULL "
-        "FROM errands_task WHERE uuid = %s UNION ALL "
-        "SELECT uuid, path, payload, queue, rank, run_at, enqueued_at, started_at, "
-        "claimed_at, finished_at, errors, worker_ids, NULL, NULL, status, return_value "
-        "FROM errands_result WHERE uuid = %s"
-    )
+    keeps_dead_entries = False
+    """Whether claims walk over what others have claimed while a snapshot is old."""
+    moves_at_once = False
+    """Whether ``finish`` and ``requeue`` are one statement each."""
+    clock = "statement_timestamp()"
+    """The database's own time, as an instant that ``instant`` reads."""
+    insert_into, unless_taken = "INSERT INTO", "ON CONFLICT DO NOTHING"
+    """What stands around an INSERT that leaves out rows a unique index refuses.
+
+    Waits for a transaction that holds the same key and has not ended.
+    """
+
+    def has_collided(self, error: Exception) -> bool:
+        """Return whether another transaction was in the way of this one.
+
+        Such a transaction was rolled back, and may be run again.
+        """
+        del error
+        return False
 
     @abstractmethod
     def value(self, value: UUID | datetime | None) -> Parameter:
         """Return a value as this database's cursor takes it."""
 
     def insert_one(
-        self, cursor: CursorWrapper, row: Sequence[Parameter], call: tuple[UUID, str]
+        self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
     ) -> None:
-        """Insert one row; ``row`` has what ``INSERT`` names after the payload."""
-        uuid, payload = call
-        cursor.execute(self.insert, [self.value(uuid), payload, *row])
+        """Insert one row; ``row`` is its ``INSERT_COLUMNS``.
+
+        Left out where its unique key is taken, as in ``insert_many``.
+        """
+        statement = f"INSERT INTO {ONE_ROW}"
+        if call.unique_key is not None:
+            statement = f"{self.insert_into} {ONE_ROW} {self.unless_taken}"
+        cursor.execute(statement, (self.value(call.uuid), *call[1:], *row))
 
     @abstractmethod
     def insert_many(
-        self,
-        cursor: CursorWrapper,
-        row: Sequence[Parameter],
-        calls: list[tuple[UUID, str]],
+        self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]
     ) -> None:
-        """Insert one row per call, in one statement."""
+        """Insert one row per call in one statement, with ids in their order.
+
+        Calls whose unique key is live are left out; who wants to know which
+        asks afterwards. Two transactions with the same keys in different
+        orders must not end in a deadlock.
+        """
 
     @abstractmethod
-    def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> list[Claim]:
-        """Take ready rows for an attempt: raise token and attempt, in one statement."""
+    def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> Claimed:
+        """Take ready rows for an attempt: raise token and attempt.
+
+        Looks at the first ``limit`` of the selection, by rank and id, that
+        nobody else is claiming. Rows with a concurrency key are not taken but
+        returned, with the key, for ``start``.
+        """
+
+    @abstractmethod
+    def lock_keys(self, cursor: CursorWrapper, keys: Iterable[str]) -> None:
+        """Lock concurrency keys until the transaction ends, in one order for all.
+
+        What is read afterwards must see what the last holder committed. Locking
+        a key again is allowed. Two keys may share a lock.
+        """
+
+    @abstractmethod
+    def candidates(self, cursor: CursorWrapper, ids: Sequence[int]) -> list[Candidate]:
+        """Return and lock those rows that are still ready, by rank and id.
+
+        Under the locks of their keys.
+        """
+
+    @abstractmethod
+    def start(
+        self, cursor: CursorWrapper, worker: str, slots: Mapping[int, int]
+    ) -> list[Claim]:
+        """Take ready rows for an attempt, each with its slot.
+
+        Under the locks of their keys, and after ``candidates``.
+        """
+
+    @abstractmethod
+    def block(
+        self, cursor: CursorWrapper, taken: Mapping[str, int], wanted: ClaimFilter
+    ) -> int:
+        """Block the rows of full keys among the first ready ones; return how many.
+
+        Looks at as many rows of the selection as ``wanted`` says. A row is
+        blocked when no more slots than are taken of its key are its limit.
+        Under the locks of the keys.
+        """
+
+    @abstractmethod
+    def promote(self, cursor: CursorWrapper, keys: Iterable[str]) -> int:
+        """Make the first blocked rows of each key ready: one for each free slot.
+
+        Free are the limit of its first blocked row minus its slots taken. Rows
+        of paused queues stay blocked. Under the locks of the keys.
+        """
 
     @abstractmethod
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
-        """Move running rows to the results; return the ids moved."""
+        """Move running rows to the results; return the ids moved.
+
+        Metadata and ``started_at`` that a record does not have are the row's.
+        """
 
     @abstractmethod
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
-        """Make running rows claimable again; return their ids."""
+        """Make running rows claimable again, without a slot; return their ids.
+
+        One whose cancel was requested becomes ready at once, so that the next
+        attempt ends it. Rows with ``started_at`` are left alone by a record
+        with ``unless_started``.
+        """
 
     @abstractmethod
     def stage(self, cursor: CursorWrapper, limit: int) -> int:
         """Make due scheduled rows ready; return how many."""
 
     @abstractmethod
-    def cancel(self, cursor: CursorWrapper, uuid: UUID, errors: str) -> bool:
-        """Move a row that has not been claimed to the results, as cancelled."""
+    def withdraw(self, cursor: CursorWrapper, uuid: UUID, ended: Withdrawal) -> bool:
+        """Move a row that is not running to the results; False where there is none."""
 
     @abstractmethod
     def prune(
@@ -116,7 +192,14 @@ class Statements(ABC):
         before: datetime,
         limit: int,
     ) -> int:
-        """Delete results of a status that ended before an instant."""
+        """Delete results of a status that ended before an instant.
+
+        Not those that have an ``expires_at``.
+        """
+
+    @abstractmethod
+    def prune_expired(self, cursor: CursorWrapper, limit: int) -> int:
+        """Delete results whose ``expires_at`` is over."""
 
     def running(self, cursor: CursorWrapper, worker: str, limit: int) -> list[Claim]:
         """Return what a worker holds, without taking it."""
@@ -127,16 +210,28 @@ class Statements(ABC):
         )
         return self.claims(cursor.fetchall())
 
-    def read(self, cursor: CursorWrapper, uuid: UUID) -> StoredResult | None:
-        """Return a task from whichever table holds it, in one statement."""
-        cursor.execute(self.stored, [self.value(uuid)] * 2)
-        row = cursor.fetchone()
-        if row is None:
-            return None
+    def read(
+        self, cursor: CursorWrapper, uuids: Sequence[UUID]
+    ) -> dict[UUID, StoredResult]:
+        """Return tasks from whichever table holds them, in one statement.
+
+        So a task that is moved meanwhile is found. What has expired is too.
+        """
+        found: dict[UUID, StoredResult] = {}
+        for start in range(0, len(uuids), READ_AT_ONCE):
+            some = [self.value(uuid) for uuid in uuids[start : start + READ_AT_ONCE]]
+            places = ", ".join(["%s"] * len(some))
+            cursor.execute(STORED.replace("?", places), some * 2)
+            for row in cursor.fetchall():
+                stored = self._stored(row)
+                found[stored.uuid] = stored
+        return found
+
+    def _stored(self, row: Row) -> StoredResult:
         return StoredResult(
-            uuid=uuid,
+            uuid=as_uuid(row[0]),
             path=row[1],
-            call=Payload.parse(row[2]),
+            payload=row[2],
             queue=row[3],
             rank=row[4],
             run_at=self.instant(row[5]),
@@ -149,6 +244,8 @@ class Statements(ABC):
             state=row[13],
             status=row[14],
             return_value=row[15],
+            expires_at=self.instant(row[16]),
+            concurrency_key=row[17],
         )
 
     def claims(self, rows: Sequence[Row]) -> list[Claim]:
@@ -164,7 +261,7 @@ class Statements(ABC):
         instant = self.instant
         return Claim(
             id=row[0],
-            uuid=row[1] if isinstance(row[1], UUID) else UUID(row[1]),
+            uuid=as_uuid(row[1]),
             token=row[2],
             path=row[3],
             payload=row[4],
@@ -180,27 +277,8 @@ class Statements(ABC):
             claimed_at=instant(row[14]),
             errors=loaded(row[15]),
             worker_ids=loaded(row[16]),
+            concurrency_key=row[17],
+            at_most_once=bool(row[18]),
+            metadata=loaded_mapping(row[19]),
+            cancel_requested=row[20] is not None,
         )
-
-
-def loaded(text: str) -> list[Any]:
-    """Read a stored JSON list; one that is malformed reads as empty."""
-    if text == "[]":
-        return []
-    try:
-        stored = json.loads(text)
-    except ValueError:
-        return []
-    return stored if isinstance(stored, list) else []
-
-
-def dumped(records: Sequence[Finish] | Sequence[Requeue]) -> str:
-    """Return records as one JSON parameter: a list of lists of their fields."""
-    as_list = FIELDS_OF[type(records[0])]
-    return json.dumps([as_list(record) for record in records], default=_plain)
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, datetime):
-        return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
-    raise TypeError(f"{value!r} is not part of a record")

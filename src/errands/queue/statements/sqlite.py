@@ -8,51 +8,107 @@ database's.
 """
 
 import json
-from collections.abc import Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
-from errands.queue.statements.interface import (
+from errands.queue.statements.interface import Statements
+from errands.queue.statements.rows import (
+    CALL_COLUMNS,
     CLAIM_COLUMNS,
+    INSERT_COLUMNS,
     SHARED_COLUMNS,
+    ZEROED_COLUMNS,
+    ZEROES,
+    CallRow,
+    Candidate,
+    Claimed,
     ClaimFilter,
     Parameter,
-    Statements,
+    Withdrawal,
     dumped,
+    site_instant,
+    utc_text,
 )
 from errands.queue.states import ResultStatus, TaskState
 
-INSERT_MANY = """
-INSERT INTO errands_task (uuid, queue, rank, path, enqueued_at, run_at, max_attempts,
-    state, payload, attempt, crashes, releases, token, errors, worker_ids)
-SELECT json_extract(value, '$[0]'), %s, %s, %s, %s, %s, %s, %s,
-    json_extract(value, '$[1]'), 0, 0, 0, 0, '[]', '[]'
-FROM json_each(%s) ORDER BY key
+SHARED_VALUES = ", ".join(["%s"] * len(INSERT_COLUMNS.split(", ")))
+
+INSERT_MANY = f"""
+errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS})
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+    json_extract(value, '$[2]'), json_extract(value, '$[3]'), {SHARED_VALUES}, {ZEROES}
+FROM json_each(%s) WHERE true ORDER BY key
 """
 
-READY = f"SELECT id FROM errands_task WHERE state = {TaskState.READY:d}"
+READY = f"FROM errands_task WHERE state = {TaskState.READY:d}"
+IN_ORDER = "AND precedence BETWEEN %s AND %s ORDER BY precedence, id LIMIT %s"
 
-CLAIM = f"""
+TAKE = f"""
 UPDATE errands_task SET state = {TaskState.RUNNING:d}, token = token + 1,
     attempt = attempt + 1, worker = %s, claimed_at = %s
-WHERE id IN ({READY} {{queue}} AND rank BETWEEN %s AND %s ORDER BY rank, id LIMIT %s)
+"""
+
+CLAIM = f"""
+{TAKE}
+WHERE concurrency_key IS NULL AND id IN (SELECT id {READY} {{queue}} {IN_ORDER})
 RETURNING {CLAIM_COLUMNS}
+"""
+
+LOCK = "UPDATE errands_task SET slot = slot WHERE false"
+
+CANDIDATES = f"""
+SELECT id, concurrency_key, concurrency_limit {READY}
+AND id IN (SELECT value FROM json_each(%s)) ORDER BY precedence, id
+"""
+
+START = f"""
+{TAKE}, slot = json_extract(given.value, '$[1]') FROM json_each(%s) AS given
+WHERE errands_task.id = json_extract(given.value, '$[0]')
+    AND errands_task.state = {TaskState.READY:d}
+RETURNING {", ".join(f"errands_task.{column}" for column in CLAIM_COLUMNS.split(", "))}
+"""
+
+BLOCK = f"""
+UPDATE errands_task SET state = {TaskState.BLOCKED:d} FROM json_each(%s) AS taken
+WHERE errands_task.concurrency_key = json_extract(taken.value, '$[0]')
+    AND errands_task.concurrency_limit <= json_extract(taken.value, '$[1]')
+    AND errands_task.id IN (SELECT id {READY} {{queue}} {IN_ORDER})
+"""
+
+PROMOTE = f"""
+UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
+    SELECT id FROM errands_task
+    WHERE state = {TaskState.BLOCKED:d} AND concurrency_key = %s
+        AND queue NOT IN (SELECT name FROM errands_queue)
+    ORDER BY precedence, id
+    LIMIT max(0, coalesce((
+        SELECT concurrency_limit FROM errands_task
+        WHERE state = {TaskState.BLOCKED:d} AND concurrency_key = %s
+        ORDER BY precedence, id LIMIT 1
+    ), 0) - (
+        SELECT count(*) FROM errands_task
+        WHERE concurrency_key = %s AND slot IS NOT NULL
+    ))
+)
 """
 
 FINISH = f"""
 INSERT INTO errands_result (id, token, status, attempt, crashes, errors, worker_ids,
-    return_value, started_at, finished_at, {SHARED_COLUMNS})
+    return_value, started_at, finished_at, metadata, expires_at, {SHARED_COLUMNS})
 SELECT t.id, t.token, json_extract(r.value, '$[2]'), json_extract(r.value, '$[3]'),
     json_extract(r.value, '$[4]'), json_extract(r.value, '$[5]'),
     json_extract(r.value, '$[6]'), json_extract(r.value, '$[7]'),
-    json_extract(r.value, '$[8]'), json_extract(r.value, '$[9]'),
+    coalesce(json_extract(r.value, '$[8]'), t.started_at),
+    json_extract(r.value, '$[9]'),
+    coalesce(json_extract(r.value, '$[10]'), t.metadata),
+    json_extract(r.value, '$[11]'),
     {", ".join(f"t.{column}" for column in SHARED_COLUMNS.split(", "))}
 FROM json_each(%s) AS r JOIN errands_task AS t
     ON t.id = json_extract(r.value, '$[0]') AND t.token = json_extract(r.value, '$[1]')
@@ -63,15 +119,20 @@ RETURNING id
 DELETE = "DELETE FROM errands_task WHERE id IN (SELECT value FROM json_each(%s))"
 
 REQUEUE = f"""
-UPDATE errands_task SET state = json_extract(r.value, '$[2]'),
-    run_at = json_extract(r.value, '$[3]'), attempt = json_extract(r.value, '$[4]'),
-    crashes = json_extract(r.value, '$[5]'), releases = json_extract(r.value, '$[6]'),
-    errors = json_extract(r.value, '$[7]'), worker_ids = json_extract(r.value, '$[8]'),
-    started_at = json_extract(r.value, '$[9]'), worker = NULL
+UPDATE errands_task SET run_at = json_extract(r.value, '$[3]'),
+    state = CASE WHEN cancel_requested_at IS NULL THEN json_extract(r.value, '$[2]')
+                 ELSE {TaskState.READY:d} END,
+    attempt = json_extract(r.value, '$[4]'), crashes = json_extract(r.value, '$[5]'),
+    releases = json_extract(r.value, '$[6]'), errors = json_extract(r.value, '$[7]'),
+    worker_ids = json_extract(r.value, '$[8]'),
+    started_at = json_extract(r.value, '$[9]'),
+    metadata = coalesce(json_extract(r.value, '$[10]'), metadata),
+    worker = NULL, slot = NULL
 FROM json_each(%s) AS r
 WHERE errands_task.id = json_extract(r.value, '$[0]')
     AND errands_task.token = json_extract(r.value, '$[1]')
     AND errands_task.state = {TaskState.RUNNING:d}
+    AND NOT (json_extract(r.value, '$[11]') AND started_at IS NOT NULL)
 RETURNING id
 """
 
@@ -84,19 +145,26 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
 )
 """
 
-WAITING = f"uuid = %s AND state IN ({TaskState.SCHEDULED:d}, {TaskState.READY:d})"
+WAITING = f"uuid = %s AND state <> {TaskState.RUNNING:d}"
 
-CANCEL = f"""
-INSERT INTO errands_result (id, token, status, attempt, crashes, errors, worker_ids,
-    started_at, finished_at, {SHARED_COLUMNS})
-SELECT id, token, {ResultStatus.CANCELLED:d}, attempt, crashes, %s, worker_ids,
-    started_at, %s, {SHARED_COLUMNS} FROM errands_task WHERE {WAITING}
+WITHDRAW = f"""
+INSERT INTO errands_result (id, token, attempt, crashes, worker_ids, started_at,
+    metadata, status, errors, finished_at, expires_at, {SHARED_COLUMNS})
+SELECT id, token, attempt, crashes, worker_ids, started_at, metadata,
+    %s, %s, %s, %s, {SHARED_COLUMNS} FROM errands_task WHERE {WAITING}
 """
 
-PRUNE = """
+PRUNE_OLD = """
 DELETE FROM errands_result WHERE id IN (
-    SELECT id FROM errands_result WHERE status = %s AND finished_at < %s
+    SELECT id FROM errands_result
+    WHERE status = %s AND finished_at < %s AND expires_at IS NULL
     ORDER BY finished_at LIMIT %s
+)
+"""
+
+PRUNE_EXPIRED = """
+DELETE FROM errands_result WHERE id IN (
+    SELECT id FROM errands_result WHERE expires_at <= %s ORDER BY expires_at LIMIT %s
 )
 """
 
@@ -104,37 +172,75 @@ DELETE FROM errands_result WHERE id IN (
 class SQLiteStatements(Statements):
     """The queue's SQL for SQLite."""
 
+    clock = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+
     def value(self, value: UUID | datetime | None) -> Parameter:
         """Return the value as Django's SQLite backend stores it."""
         if isinstance(value, UUID):
             return value.hex
         if isinstance(value, datetime):
-            return f"{value.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f}"
+            return utc_text(value)
         return value
 
     def insert_many(
-        self,
-        cursor: CursorWrapper,
-        row: Sequence[Parameter],
-        calls: list[tuple[UUID, str]],
+        self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]
     ) -> None:
         """Insert one row per call, in one statement."""
-        wire = json.dumps([(uuid.hex, payload) for uuid, payload in calls])
-        cursor.execute(INSERT_MANY, [*row, wire])
+        head, tail = "INSERT INTO", ""
+        if calls[0].unique_key is not None:
+            head, tail = self.insert_into, self.unless_taken
+        wire = json.dumps([(call.uuid.hex, *call[1:]) for call in calls])
+        cursor.execute(f"{head} {INSERT_MANY} {tail}", [*row, wire])
 
-    def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> list[Claim]:
+    def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> Claimed:
         """Take ready rows; without any, the write lock is not asked for."""
-        queue = "" if wanted.queue is None else "AND queue = %s"
-        matching: list[Parameter] = [] if wanted.queue is None else [wanted.queue]
-        matching += [wanted.min_rank, wanted.max_rank]
-        cursor.execute(f"{READY} {queue} AND rank BETWEEN %s AND %s LIMIT 1", matching)
+        queue, chosen = _selected(wanted)
+        look = f"SELECT id, concurrency_key {READY} {queue} {IN_ORDER}"
+        cursor.execute(look, [*chosen[:-1], 1])
         if cursor.fetchone() is None:
-            return []
-        cursor.execute(
-            CLAIM.format(queue=queue),
-            [wanted.worker, self.value(timezone.now()), *matching, wanted.limit],
-        )
+            return Claimed([], [])
+        now = self.value(timezone.now())
+        cursor.execute(CLAIM.format(queue=queue), [wanted.worker, now, *chosen])
+        rows = cursor.fetchall()
+        if len(rows) == wanted.limit:
+            return Claimed(self.claims(rows), [])
+        cursor.execute(look, [*chosen[:-1], wanted.limit - len(rows)])
+        keyed = [row for row in cursor.fetchall() if row[1] is not None]
+        return Claimed(self.claims(rows), keyed)
+
+    def lock_keys(self, cursor: CursorWrapper, keys: Iterable[str]) -> None:
+        """Take the write lock, which is that of every key."""
+        cursor.execute(LOCK)
+
+    def candidates(self, cursor: CursorWrapper, ids: Sequence[int]) -> list[Candidate]:
+        """Return those rows that are still ready."""
+        cursor.execute(CANDIDATES, [json.dumps(list(ids))])
+        return [Candidate(*row) for row in cursor.fetchall()]
+
+    def start(
+        self, cursor: CursorWrapper, worker: str, slots: Mapping[int, int]
+    ) -> list[Claim]:
+        """Take ready rows for an attempt, each with its slot."""
+        now = self.value(timezone.now())
+        cursor.execute(START, [worker, now, json.dumps(list(slots.items()))])
         return self.claims(cursor.fetchall())
+
+    def block(
+        self, cursor: CursorWrapper, taken: Mapping[str, int], wanted: ClaimFilter
+    ) -> int:
+        """Block the rows of full keys among the first ready ones."""
+        queue, chosen = _selected(wanted)
+        full = json.dumps(list(taken.items()))
+        cursor.execute(BLOCK.format(queue=queue), [full, *chosen])
+        return int(cursor.rowcount)
+
+    def promote(self, cursor: CursorWrapper, keys: Iterable[str]) -> int:
+        """Make blocked rows ready, one for each free slot of their key."""
+        promoted = 0
+        for key in keys:
+            cursor.execute(PROMOTE, [key] * 3)
+            promoted += int(cursor.rowcount)
+        return promoted
 
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Copy running rows to the results, then delete those copied."""
@@ -157,9 +263,11 @@ class SQLiteStatements(Statements):
         cursor.execute(STAGE, [now, limit])
         return int(cursor.rowcount)
 
-    def cancel(self, cursor: CursorWrapper, uuid: UUID, errors: str) -> bool:
-        """Move a row that has not been claimed to the results, as cancelled."""
-        cursor.execute(CANCEL, [errors, self.value(timezone.now()), uuid.hex])
+    def withdraw(self, cursor: CursorWrapper, uuid: UUID, ended: Withdrawal) -> bool:
+        """Move a row that is not running to the results."""
+        instants = (self.value(ended.finished_at), self.value(ended.expires_at))
+        parameters = [ended.status, ended.errors, *instants, uuid.hex]
+        cursor.execute(WITHDRAW, parameters)
         if cursor.rowcount != 1:
             return False
         cursor.execute(f"DELETE FROM errands_task WHERE {WAITING}", [uuid.hex])
@@ -174,19 +282,21 @@ class SQLiteStatements(Statements):
         limit: int,
     ) -> int:
         """Delete results of a status that ended before an instant."""
-        cursor.execute(PRUNE, [status, self.value(before), limit])
+        cursor.execute(PRUNE_OLD, [status, self.value(before), limit])
+        return int(cursor.rowcount)
+
+    def prune_expired(self, cursor: CursorWrapper, limit: int) -> int:
+        """Delete results whose ``expires_at`` is over."""
+        cursor.execute(PRUNE_EXPIRED, [self.value(timezone.now()), limit])
         return int(cursor.rowcount)
 
     def instant(self, stored: Any) -> datetime | None:
-        """Return a timestamp as the site's ``timezone.now()`` is.
+        """Return a timestamp as the site's ``timezone.now()`` is."""
+        return site_instant(stored)
 
-        The driver returns text, or a datetime where it knows the column.
-        """
-        if stored is None:
-            return None
-        if isinstance(stored, str):
-            stored = datetime.fromisoformat(stored)
-        aware: datetime = stored.replace(tzinfo=UTC)
-        if settings.USE_TZ:
-            return aware
-        return timezone.make_naive(aware, timezone.get_default_timezone())
+
+def _selected(wanted: ClaimFilter) -> tuple[str, list[Parameter]]:
+    chosen: list[Parameter] = [wanted.min_rank, wanted.max_rank, wanted.limit]
+    if wanted.queue is None:
+        return "", chosen
+    return "AND queue = %s", [wanted.queue, *chosen]

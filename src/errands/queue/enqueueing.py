@@ -1,0 +1,248 @@
+"""From calls to rows: what is written when a task is enqueued.
+
+One INSERT for one call and for many, in the caller's transaction if there is
+one. A call whose unique key is live is not written; whoever made it gets the
+result of the task that has the key. The unique index decides between two at
+once: the later one waits until the earlier transaction has ended, and goes
+ahead if that was rolled back.
+
+The key can be given up while we look for its owner. Then the call is written
+after all; each further round needs a task that ended in between.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from itertools import pairwise
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from django.db.transaction import atomic
+from django.tasks import Task as DjangoTask
+from django.utils.json import normalize_json
+
+from errands.exceptions import ArgumentError, ErrandsError
+from errands.queue.claims import NO_OPTIONS, Payload
+from errands.queue.colliding import again_after_collisions
+from errands.queue.keeping import keep_in_seconds
+from errands.queue.results import StoredResult
+from errands.queue.statements import Statements, statements_for
+from errands.queue.statements.rows import CallRow, Parameter, as_uuid
+from errands.queue.states import TaskState
+from errands.tasks.attempt import options_of
+from errands.tasks.keys import concurrency, rate, unique_key
+from errands.tasks.options import TaskOptions
+from errands.tasks.registry import registry
+from errands.tasks.task import Task
+
+ROUNDS = 5
+KEYS_AT_ONCE = 500
+# Quoted twice, it must fit into the 16 MB that MariaDB takes unless told otherwise.
+CHUNK_CHARACTERS = 4_000_000
+
+type EncodedCall = tuple[Sequence[Any], Mapping[str, Any]]
+type Owners = dict[UUID, StoredResult]
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueueing:
+    """What the calls of one task that are enqueued together have in common."""
+
+    task: DjangoTask
+    carried: Mapping[str, str]
+    now: datetime
+    due_at: datetime | None
+
+    @property
+    def is_later(self) -> bool:
+        """Whether it has to be staged before it can be claimed."""
+        return self.due_at is not None and self.due_at > self.now
+
+    def rows(self, calls: Sequence[EncodedCall]) -> list[CallRow]:
+        """Return the calls as rows; ``ArgumentError`` for what is no JSON."""
+        task, shared = self.task, _changed_options(self.task)
+        if not isinstance(task, Task):
+            plain: Any = normalize_json
+            return [self._row(plain(args), plain(kwargs)) for args, kwargs in calls]
+        if not _has_keys(task.options):
+            return [self._row(args, kwargs, shared) for args, kwargs in calls]
+        return [self._keyed_row(task, call, shared) for call in calls]
+
+    def insert(self, connection: BaseDatabaseWrapper, rows: Sequence[CallRow]) -> Owners:
+        """Write the rows, but for those whose unique key is live.
+
+        Returns the tasks that have those keys, by the id of the row left out.
+        """
+        insert = partial(self._insert_all, connection, rows)
+        return again_after_collisions(connection.alias, insert)
+
+    def _insert_all(
+        self, connection: BaseDatabaseWrapper, rows: Sequence[CallRow]
+    ) -> Owners:
+        statements = statements_for(connection)
+        shared = self._shared_values(statements)
+        is_unique, chunks = rows[0].unique_key is not None, _chunks(rows)
+        if len(rows) == 1 or not (is_unique or len(chunks) > 1):
+            with connection.cursor() as cursor:
+                written = _insert(statements, cursor, shared=shared, rows=rows)
+            if written or not is_unique:
+                return {}
+        if not is_unique:
+            with atomic(using=connection.alias), connection.cursor() as cursor:
+                for chunk in chunks:
+                    _insert(statements, cursor, shared=shared, rows=chunk)
+            return {}
+        # Nobody can end in between what is not committed yet.
+        with atomic(using=connection.alias), connection.cursor() as cursor:
+            return _insert_unless_live(statements, cursor, shared=shared, rows=rows)
+
+    def _row(
+        self,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        options: Mapping[str, Any] = NO_OPTIONS,
+    ) -> CallRow:
+        payload = Payload(args, kwargs, self.carried, options)  # type: ignore[arg-type]
+        return CallRow(uuid4(), payload.dump())
+
+    def _keyed_row(
+        self, task: Task, call: EncodedCall, options: Mapping[str, Any]
+    ) -> CallRow:
+        args, kwargs = call
+        limited = rate(task, args, kwargs)
+        if limited is not None and task.options.rate is not None:
+            options = {**options, "rate": [limited[0], task.options.rate[1]]}
+        shared = concurrency(task, args, kwargs)
+        return self._row(args, kwargs, options)._replace(
+            unique_key=unique_key(task, args, kwargs),
+            concurrency_key=None if shared is None else shared[0],
+        )
+
+    def _shared_values(self, statements: Statements) -> list[Parameter]:
+        task, options = self.task, options_of(self.task)
+        return [
+            task.queue_name,
+            -int(task.priority),
+            task.module_path,
+            statements.value(self.now),
+            statements.value(self.due_at),
+            options.attempts_allowed,
+            TaskState.SCHEDULED if self.is_later else TaskState.READY,
+            _metadata(options),
+            None if options.concurrency is None else options.concurrency[1],
+            options.at_most_once,
+        ]
+
+
+def _chunks(rows: Sequence[CallRow]) -> list[Sequence[CallRow]]:
+    """Cut rows so that none of the statements is too long for a server."""
+    ends, size = [], 0
+    for index, row in enumerate(rows):
+        size += len(row.payload)
+        if size > CHUNK_CHARACTERS:
+            ends.append(index)
+            size = len(row.payload)
+    edges = [0, *filter(None, ends), len(rows)]
+    return [rows[start:end] for start, end in pairwise(edges)]
+
+
+def _in_key_order(chunks: list[Sequence[CallRow]]) -> list[Sequence[CallRow]]:
+    """Keep the order of keys across statements too: it prevents deadlocks."""
+    if len(chunks) == 1:
+        return chunks
+    rows = [row for chunk in chunks for row in chunk]
+    return _chunks(sorted(rows, key=lambda row: str(row.unique_key)))
+
+
+def _insert(
+    statements: Statements,
+    cursor: CursorWrapper,
+    *,
+    shared: Sequence[Parameter],
+    rows: Sequence[CallRow],
+) -> int:
+    if len(rows) == 1:
+        statements.insert_one(cursor, shared, rows[0])
+    else:
+        statements.insert_many(cursor, shared, rows)
+    return int(cursor.rowcount)
+
+
+def _insert_unless_live(
+    statements: Statements,
+    cursor: CursorWrapper,
+    *,
+    shared: Sequence[Parameter],
+    rows: Sequence[CallRow],
+) -> Owners:
+    first: dict[str, CallRow] = {}
+    for row in rows:
+        first.setdefault(str(row.unique_key), row)
+    missing = list(first.values())
+    owners: dict[str, StoredResult] = {}
+    for _ in range(ROUNDS):
+        for chunk in _in_key_order(_chunks(missing)):
+            _insert(statements, cursor, shared=shared, rows=chunk)
+        live = _live(cursor, [str(row.unique_key) for row in missing])
+        found = statements.read(cursor, list(live.values()))
+        owners |= {key: found[uuid] for key, uuid in live.items() if uuid in found}
+        missing = [row for row in missing if row.unique_key not in owners]
+        if not missing:
+            break
+    else:
+        raise ErrandsError(
+            f"{len(missing)} tasks with the same unique keys as these calls ended, each "
+            f"time another one, while they were enqueued. Try again."
+        )
+    by_row = {row.uuid: owners[str(row.unique_key)] for row in rows}
+    return {uuid: owner for uuid, owner in by_row.items() if owner.uuid != uuid}
+
+
+def _live(cursor: CursorWrapper, keys: Sequence[str]) -> dict[str, UUID]:
+    """Return the ids of the live tasks that have these unique keys."""
+    found: dict[str, UUID] = {}
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        some = keys[start : start + KEYS_AT_ONCE]
+        cursor.execute(
+            "SELECT unique_key, uuid FROM errands_task "
+            f"WHERE unique_key IN ({', '.join(['%s'] * len(some))})",
+            some,
+        )
+        found |= {key: as_uuid(uuid) for key, uuid in cursor.fetchall()}
+    return found
+
+
+def _has_keys(options: TaskOptions) -> bool:
+    return bool(options.unique or options.concurrency or options.rate)
+
+
+def _changed_options(task: DjangoTask) -> Mapping[str, Any]:
+    """Return what ``using()`` changed and the worker has to know."""
+    if not isinstance(task, Task):
+        return NO_OPTIONS
+    known = registry.find(task.module_path)
+    if not isinstance(known, Task) or known.options is task.options:
+        return NO_OPTIONS
+    changed: dict[str, Any] = {}
+    if task.options.timeout != known.options.timeout:
+        timeout = task.options.timeout
+        changed["timeout"] = None if timeout is None else timeout.total_seconds()
+    if task.options.keep != known.options.keep:
+        changed["keep"] = keep_in_seconds(task.options.keep)
+    return changed
+
+
+def _metadata(options: TaskOptions) -> str:
+    if not options.metadata:
+        return "{}"
+    try:
+        return json.dumps(dict(options.metadata), allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"metadata cannot be stored as JSON: {error}. Pass texts, numbers, "
+            "lists and dicts."
+        ) from None

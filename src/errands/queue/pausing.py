@@ -1,0 +1,57 @@
+"""Queues that somebody has paused, and those that have something to do.
+
+A pause is a row. Workers read the rows and leave those queues out of what they
+claim; what runs goes on, and what is enqueued waits.
+"""
+
+from django.apps import apps
+from django.db import connections
+from django.db.models import Model, QuerySet
+from django.utils import timezone
+
+from errands.queue.concurrency import unblock
+from errands.queue.states import TaskState
+from errands.queue.waking import wake
+
+# One step down the index for each name, however many rows it has.
+QUEUE_NAMES = f"""
+WITH RECURSIVE name(queue) AS (
+    SELECT MIN(queue) FROM errands_task WHERE state = {TaskState.READY:d}
+    UNION ALL
+    SELECT (SELECT MIN(t.queue) FROM errands_task t
+            WHERE t.state = {TaskState.READY:d} AND t.queue > name.queue)
+    FROM name WHERE name.queue IS NOT NULL
+)
+SELECT queue FROM name WHERE queue IS NOT NULL
+"""
+
+
+def pause(alias: str, name: str) -> None:
+    """Pause a queue; pausing it again changes nothing."""
+    _rows(alias).get_or_create(name=name, defaults={"paused_at": timezone.now()})
+
+
+def resume(alias: str, name: str) -> None:
+    """Let a queue go on, with those of its tasks that wait for a free slot."""
+    _rows(alias).filter(name=name).delete()
+    unblock(alias)
+    wake(alias)
+
+
+def paused(alias: str) -> frozenset[str]:
+    """Return the names of the paused queues."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SELECT name FROM errands_queue")
+        return frozenset(row[0] for row in cursor.fetchall())
+
+
+def queue_names(alias: str) -> list[str]:
+    """Return the queues that have ready tasks."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(QUEUE_NAMES)
+        return [row[0] for row in cursor.fetchall()]
+
+
+def _rows(alias: str) -> QuerySet[Model]:
+    """Return the rows; the model is not there before apps are ready."""
+    return apps.get_model("errands", "QueueRow")._default_manager.using(alias)

@@ -1,0 +1,441 @@
+"""The queue on MariaDB 10.11 and MySQL 8.4, and later ones.
+
+Whoever locks rows locks them by primary key, in its order, after the locks of
+keys; rows found through another index are taken with ``SKIP LOCKED``, which
+waits for nobody. So two transactions of ours do not wait for each other in a
+circle. What is left to InnoDB is its locks on the gaps of unique indexes, and
+at levels above READ COMMITTED on all others; a transaction that it picks as the
+victim is run again (``colliding``).
+
+Neither has an UPDATE that returns rows on both servers: rows are locked, then
+read or written. Instants are UTC, and those of the database's clock.
+"""
+
+from binascii import crc32
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from django.db.backends.utils import CursorWrapper
+from django.db.transaction import atomic
+
+from errands.queue.claims import Claim
+from errands.queue.records import Finish, Requeue
+from errands.queue.statements.gate import alone
+from errands.queue.statements.interface import Statements
+from errands.queue.statements.packets import (
+    SMALL,
+    batched,
+    check_size,
+    packet_size,
+    wires_of,
+)
+from errands.queue.statements.rows import (
+    CALL_COLUMNS,
+    CLAIM_COLUMNS,
+    INSERT_COLUMNS,
+    SHARED_COLUMNS,
+    ZEROED_COLUMNS,
+    CallRow,
+    Candidate,
+    Claimed,
+    ClaimFilter,
+    Parameter,
+    Row,
+    Withdrawal,
+    dumped,
+    site_instant,
+    utc_text,
+)
+from errands.queue.states import ResultStatus, TaskState
+
+LOCKS = 1024
+"""How many rows ``errands_lock`` has, and keys are spread over."""
+
+# A deadlock; a lock not got in time; MariaDB: changed since the snapshot.
+COLLISIONS = {1213, 1205, 1020}
+
+COLUMNS = CLAIM_COLUMNS.split(", ")
+TOKEN, ATTEMPT, CLAIMED_AT, KEY = map(
+    COLUMNS.index, ("token", "attempt", "claimed_at", "concurrency_key")
+)
+SHARED_VALUES = ", ".join(["%s"] * len(INSERT_COLUMNS.split(", ")))
+BY_ID = "errands_task FORCE INDEX (PRIMARY)"
+
+INSERT_MANY = f"""
+INSERT INTO errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS}, worker)
+SELECT c.uuid, c.payload, NULL, c.concurrency_key, {SHARED_VALUES}, 0, 0, 0, 0,
+    COALESCE(c.unique_key, '[]'), '[]', %s
+FROM JSON_TABLE(%s, '$[*]' COLUMNS (
+    position FOR ORDINALITY, uuid CHAR(32) PATH '$[0]', payload LONGTEXT PATH '$[1]',
+    unique_key VARCHAR(100) PATH '$[2]', concurrency_key VARCHAR(100) PATH '$[3]'
+)) AS c ORDER BY c.position
+"""
+
+# The ids follow the calls, the locks of the unique index follow the keys: rows
+# are inserted marked, with their key among the errors, and take it afterwards.
+MARKED = "FORCE INDEX (errands_task_running)"
+TAKE_KEYS = f"""
+UPDATE IGNORE errands_task {MARKED}
+SET unique_key = errors, errors = '[]', worker = NULL WHERE worker = %s ORDER BY errors
+"""
+DROP_MARKED = f"DELETE t FROM errands_task AS t {MARKED} WHERE t.worker = %s"
+
+READY = (
+    f"FORCE INDEX ({{index}}) WHERE state = {TaskState.READY:d} AND {{queue}} "
+    "precedence BETWEEN %s AND %s"
+)
+IN_ORDER = "ORDER BY precedence, id LIMIT %s"
+LOCKING = "FOR UPDATE SKIP LOCKED"
+
+TAKE = f"""
+UPDATE {BY_ID} SET state = {TaskState.RUNNING:d}, token = token + 1,
+    attempt = attempt + 1, worker = %s, claimed_at = %s, slot = {{slot}}
+WHERE id IN ({{ids}})
+"""
+
+SET_STATE = f"UPDATE {BY_ID} SET state = {{state:d}} WHERE id IN ({{ids}})"
+DELETE = "DELETE t FROM errands_task AS t FORCE INDEX (PRIMARY) WHERE t.id IN ({ids})"
+
+LOCK = (
+    "SELECT number FROM errands_lock WHERE number IN ({ids}) ORDER BY number FOR UPDATE"
+)
+MAKE_LOCKS = "INSERT IGNORE INTO errands_lock (number) VALUES ({ids})"
+
+BLOCKED = f"""
+errands_task FORCE INDEX (errands_task_blocked) WHERE state = {TaskState.BLOCKED:d}
+"""
+FREE_SLOTS = f"""
+SELECT (SELECT concurrency_limit FROM {BLOCKED} AND concurrency_key = %s {IN_ORDER}) - (
+    SELECT COUNT(*) FROM errands_task WHERE concurrency_key = %s AND slot IS NOT NULL)
+"""
+
+HELD = f"""
+SELECT id, token, started_at IS NOT NULL FROM {BY_ID}
+WHERE id IN ({{ids}}) AND state = {TaskState.RUNNING:d} FOR UPDATE
+"""
+
+FINISH = f"""
+INSERT INTO errands_result (id, token, status, attempt, crashes, errors, worker_ids,
+    return_value, started_at, finished_at, metadata, expires_at, {SHARED_COLUMNS})
+SELECT t.id, t.token, r.status, r.attempt, r.crashes, r.errors, r.worker_ids,
+    r.return_value, COALESCE(r.started_at, t.started_at), r.finished_at,
+    COALESCE(r.metadata, t.metadata), r.expires_at,
+    {", ".join(f"t.{column}" for column in SHARED_COLUMNS.split(", "))}
+FROM JSON_TABLE(%s, '$[*]' COLUMNS (
+    id BIGINT PATH '$[0]', status SMALLINT PATH '$[2]', attempt INT PATH '$[3]',
+    crashes SMALLINT PATH '$[4]', errors LONGTEXT PATH '$[5]',
+    worker_ids LONGTEXT PATH '$[6]', return_value LONGTEXT PATH '$[7]',
+    started_at DATETIME(6) PATH '$[8]', finished_at DATETIME(6) PATH '$[9]',
+    metadata LONGTEXT PATH '$[10]', expires_at DATETIME(6) PATH '$[11]'
+)) AS r STRAIGHT_JOIN errands_task AS t FORCE INDEX (PRIMARY) ON t.id = r.id
+"""
+
+REQUEUE = f"""
+UPDATE JSON_TABLE(%s, '$[*]' COLUMNS (
+    id BIGINT PATH '$[0]', state SMALLINT PATH '$[2]', run_at DATETIME(6) PATH '$[3]',
+    attempt INT PATH '$[4]', crashes SMALLINT PATH '$[5]', releases SMALLINT PATH '$[6]',
+    errors LONGTEXT PATH '$[7]', worker_ids LONGTEXT PATH '$[8]',
+    started_at DATETIME(6) PATH '$[9]', metadata LONGTEXT PATH '$[10]'
+)) AS r STRAIGHT_JOIN errands_task AS t FORCE INDEX (PRIMARY) ON t.id = r.id
+SET t.run_at = r.run_at, t.attempt = r.attempt, t.crashes = r.crashes,
+    t.state = IF(t.cancel_requested_at IS NULL, r.state, {TaskState.READY:d}),
+    t.releases = r.releases, t.errors = r.errors, t.worker_ids = r.worker_ids,
+    t.started_at = r.started_at, t.metadata = COALESCE(r.metadata, t.metadata),
+    t.worker = NULL, t.slot = NULL
+"""
+
+DUE = f"""
+SELECT id FROM errands_task FORCE INDEX (errands_task_scheduled)
+WHERE state = {TaskState.SCHEDULED:d} AND run_at <= UTC_TIMESTAMP(6)
+ORDER BY run_at LIMIT %s
+"""
+
+WITHDRAW = f"""
+INSERT INTO errands_result (id, token, attempt, crashes, worker_ids, started_at,
+    metadata, status, errors, finished_at, expires_at, {SHARED_COLUMNS})
+SELECT id, token, attempt, crashes, worker_ids, started_at, metadata,
+    %s, %s, %s, %s, {SHARED_COLUMNS} FROM errands_task WHERE id = %s
+"""
+
+OLD = """
+SELECT id FROM errands_result WHERE status = %s AND finished_at < %s
+    AND expires_at IS NULL ORDER BY finished_at LIMIT %s
+"""
+EXPIRED = """
+SELECT id FROM errands_result WHERE expires_at <= UTC_TIMESTAMP(6)
+ORDER BY expires_at LIMIT %s
+"""
+FORGET = "DELETE r FROM errands_result AS r FORCE INDEX (PRIMARY) WHERE r.id IN ({ids})"
+
+
+class MySQLStatements(Statements):
+    """The queue's SQL for MariaDB and MySQL."""
+
+    clock = "UTC_TIMESTAMP(6)"
+    insert_into, unless_taken = "INSERT IGNORE INTO", ""
+
+    def has_collided(self, error: Exception) -> bool:
+        """Return whether another transaction was in the way of this one."""
+        return bool(error.args) and error.args[0] in COLLISIONS
+
+    def value(self, value: UUID | datetime | None) -> Parameter:
+        """Return the value as Django's MySQL backend stores it."""
+        if isinstance(value, UUID):
+            return value.hex
+        return utc_text(value) if isinstance(value, datetime) else value
+
+    def instant(self, stored: Any) -> datetime | None:
+        """Return a timestamp as the site's ``timezone.now()`` is."""
+        return site_instant(stored)
+
+    def insert_one(
+        self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
+    ) -> None:
+        """Insert one row; ``ArgumentError`` for a call no packet can carry."""
+        if len(call.payload) > SMALL:
+            check_size(call.payload, packet_size(cursor))
+        if call.unique_key is None:
+            super().insert_one(cursor, row, call)
+        else:
+            with alone(cursor, call.unique_key):
+                super().insert_one(cursor, row, call)
+
+    def insert_many(
+        self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]
+    ) -> None:
+        """Insert one row per call, in as few statements as packets allow."""
+        is_unique = calls[0].unique_key is not None
+        mark = uuid4().hex if is_unique else None
+        wires = list(wires_of(calls, packet_size(cursor)))
+        if len(wires) == 1 and not is_unique:
+            cursor.execute(INSERT_MANY, [*row, mark, *wires])
+            return
+        with atomic(using=cursor.db.alias, savepoint=not is_unique):
+            for wire in wires:
+                cursor.execute(INSERT_MANY, [*row, mark, wire])
+            if is_unique:
+                cursor.execute(TAKE_KEYS, [mark])
+                cursor.execute(DROP_MARKED, [mark])
+
+    def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> Claimed:
+        """Take ready rows; without any, no transaction is begun."""
+        ready, chosen = _selected(wanted)
+        cursor.execute(f"SELECT 1 FROM errands_task {ready} LIMIT 1", chosen)
+        if cursor.fetchone() is None:
+            return Claimed([], [])
+        with atomic(using=cursor.db.alias):
+            cursor.execute(
+                f"SELECT {CLAIM_COLUMNS}, {self.clock} FROM errands_task {ready} "
+                f"{IN_ORDER} {LOCKING}",
+                [*chosen, wanted.limit],
+            )
+            rows = cursor.fetchall()
+            free = [row for row in rows if row[KEY] is None]
+            claims = self._take(cursor, wanted.worker, free)
+        keyed = [(row[0], row[KEY]) for row in rows if row[KEY] is not None]
+        return Claimed(claims, keyed)
+
+    def lock_keys(self, cursor: CursorWrapper, keys: Iterable[str]) -> None:
+        """Lock the rows of ``errands_lock`` that stand for the keys, in order."""
+        numbers = sorted({crc32(key.encode()) % LOCKS for key in keys})
+        cursor.execute(LOCK.format(ids=_places(numbers)), numbers)
+        if len(cursor.fetchall()) < len(numbers):
+            rows = "), (".join(["%s"] * len(numbers))
+            cursor.execute(MAKE_LOCKS.format(ids=rows), numbers)
+            cursor.execute(LOCK.format(ids=_places(numbers)), numbers)
+
+    def candidates(self, cursor: CursorWrapper, ids: Sequence[int]) -> list[Candidate]:
+        """Return those rows that are still ready, unless they are locked."""
+        cursor.execute(
+            f"SELECT id, concurrency_key, concurrency_limit FROM {BY_ID} "
+            f"WHERE id IN ({_places(ids)}) AND state = {TaskState.READY:d} "
+            f"ORDER BY precedence, id {LOCKING}",
+            list(ids),
+        )
+        return [Candidate(*row) for row in cursor.fetchall()]
+
+    def start(
+        self, cursor: CursorWrapper, worker: str, slots: Mapping[int, int]
+    ) -> list[Claim]:
+        """Take ready rows for an attempt, each with its slot."""
+        cursor.execute(
+            f"SELECT {CLAIM_COLUMNS}, {self.clock} FROM {BY_ID} "
+            f"WHERE id IN ({_places(slots)}) AND state = {TaskState.READY:d} FOR UPDATE",
+            sorted(slots),
+        )
+        return self._take(cursor, worker, cursor.fetchall(), slots=slots)
+
+    def block(
+        self, cursor: CursorWrapper, taken: Mapping[str, int], wanted: ClaimFilter
+    ) -> int:
+        """Block the rows of full keys among the first ready ones."""
+        ready, chosen = _selected(wanted)
+        cursor.execute(
+            f"SELECT id, concurrency_key, concurrency_limit FROM errands_task {ready} "
+            f"{IN_ORDER}",
+            [*chosen, wanted.limit],
+        )
+        full = [
+            row_id
+            for row_id, key, limit in cursor.fetchall()
+            if key in taken and limit <= taken[key]
+        ]
+        still_ready = [row.id for row in self.candidates(cursor, full)] if full else []
+        return _set_state(cursor, TaskState.BLOCKED, still_ready)
+
+    def promote(self, cursor: CursorWrapper, keys: Iterable[str]) -> int:
+        """Make blocked rows ready, one for each free slot of their key."""
+        names = list(keys)
+        cursor.execute(
+            f"SELECT DISTINCT concurrency_key FROM {BLOCKED} "
+            f"AND concurrency_key IN ({_places(names)})",
+            names,
+        )
+        return sum(self._promote(cursor, row[0]) for row in cursor.fetchall())
+
+    def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
+        """Lock running rows, copy them to the results, then delete them."""
+        held = _held(cursor, records)
+        for some in batched(held):
+            cursor.execute(FINISH, [dumped(some)])
+        ids = [record.id for record in held]
+        if ids:
+            cursor.execute(DELETE.format(ids=_places(ids)), ids)
+        return set(ids)
+
+    def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
+        """Make running rows claimable again; return their ids."""
+        held = _held(cursor, records)
+        for some in batched(held):
+            cursor.execute(REQUEUE, [dumped(some)])
+        return {record.id for record in held}
+
+    def stage(self, cursor: CursorWrapper, limit: int) -> int:
+        """Make due scheduled rows ready; with none due, lock nothing."""
+        cursor.execute(DUE, [1])
+        if cursor.fetchone() is None:
+            return 0
+        with atomic(using=cursor.db.alias):
+            cursor.execute(f"{DUE} {LOCKING}", [limit])
+            return _set_state(cursor, TaskState.READY, _ids(cursor))
+
+    def withdraw(self, cursor: CursorWrapper, uuid: UUID, ended: Withdrawal) -> bool:
+        """Move a row that is not running to the results."""
+        cursor.execute("SELECT id FROM errands_task WHERE uuid = %s", [uuid.hex])
+        found = _ids(cursor)
+        cursor.execute(
+            f"SELECT id FROM {BY_ID} WHERE id = %s AND state <> {TaskState.RUNNING:d} "
+            "FOR UPDATE",
+            [found[0] if found else 0],
+        )
+        if cursor.fetchone() is None:
+            return False
+        instants = (self.value(ended.finished_at), self.value(ended.expires_at))
+        cursor.execute(WITHDRAW, [ended.status, ended.errors, *instants, *found])
+        cursor.execute(DELETE.format(ids="%s"), found)
+        return True
+
+    def prune(
+        self,
+        cursor: CursorWrapper,
+        status: ResultStatus,
+        *,
+        before: datetime,
+        limit: int,
+    ) -> int:
+        """Delete results of a status that ended before an instant."""
+        return _forget(cursor, OLD, [status, self.value(before), limit])
+
+    def prune_expired(self, cursor: CursorWrapper, limit: int) -> int:
+        """Delete results whose ``expires_at`` is over."""
+        return _forget(cursor, EXPIRED, [limit])
+
+    def _take(
+        self,
+        cursor: CursorWrapper,
+        worker: str,
+        rows: Sequence[Row],
+        *,
+        slots: Mapping[int, int] | None = None,
+    ) -> list[Claim]:
+        """Write rows that are locked as taken; return them as they are then."""
+        if not rows:
+            return []
+        ids, now = sorted(row[0] for row in rows), utc_text(rows[0][-1])
+        cases = [value for row_id in ids for value in (row_id, (slots or {}).get(row_id))]
+        slot = f"CASE id {'WHEN %s THEN %s ' * len(ids)} END" if slots else "NULL"
+        sql = TAKE.format(slot=slot, ids=_places(ids))
+        cursor.execute(sql, [worker, now, *(cases if slots else ()), *ids])
+        return self.claims([_taken(row) for row in rows])
+
+    def _promote(self, cursor: CursorWrapper, key: str) -> int:
+        cursor.execute(FREE_SLOTS, [key, 1, key])
+        free = cursor.fetchone()[0] or 0
+        if free < 1:
+            return 0
+        cursor.execute(
+            f"SELECT id FROM {BLOCKED} AND concurrency_key = %s AND queue NOT IN "
+            f"(SELECT name FROM errands_queue) {IN_ORDER} {LOCKING}",
+            [key, free],
+        )
+        return _set_state(cursor, TaskState.READY, _ids(cursor))
+
+
+def _taken(row: Row) -> Row:
+    taken = list(row)
+    taken[TOKEN] += 1
+    taken[ATTEMPT] += 1
+    taken[CLAIMED_AT] = taken.pop()
+    return tuple(taken)
+
+
+def _selected(wanted: ClaimFilter) -> tuple[str, list[Parameter]]:
+    ranks = [wanted.min_rank, wanted.max_rank]
+    if wanted.queue is None:
+        return READY.format(index="errands_task_ready", queue=""), [*ranks]
+    ready = READY.format(index="errands_task_ready_in_queue", queue="queue = %s AND")
+    return ready, [wanted.queue, *ranks]
+
+
+def _held[R: (Finish, Requeue)](cursor: CursorWrapper, records: Sequence[R]) -> list[R]:
+    """Lock the rows of records; return those that took hold, by id."""
+    ids = sorted({record.id for record in records})
+    cursor.execute(HELD.format(ids=_places(ids)), ids)
+    tokens = {row_id: (token, started) for row_id, token, started in cursor.fetchall()}
+    held = []
+    for record in sorted(records, key=lambda record: record.id):
+        token, has_started = tokens.get(record.id, (None, False))
+        is_kept = has_started and getattr(record, "unless_started", False)
+        if token == record.token and not is_kept:
+            held.append(record)
+    return held
+
+
+def _forget(cursor: CursorWrapper, sql: str, values: Sequence[Parameter]) -> int:
+    """Delete the results that a query finds; begin nothing where there are none."""
+    cursor.execute(sql, [*values[:-1], 1])
+    if cursor.fetchone() is None:
+        return 0
+    with atomic(using=cursor.db.alias):
+        cursor.execute(f"{sql} {LOCKING}", values)
+        ids = sorted(_ids(cursor))
+        if ids:
+            cursor.execute(FORGET.format(ids=_places(ids)), ids)
+    return len(ids)
+
+
+def _set_state(cursor: CursorWrapper, state: TaskState, ids: Sequence[int]) -> int:
+    if ids:
+        sql = SET_STATE.format(state=state, ids=_places(ids))
+        cursor.execute(sql, sorted(ids))
+    return len(ids)
+
+
+def _ids(cursor: CursorWrapper) -> list[int]:
+    return [row[0] for row in cursor.fetchall()]
+
+
+def _places(values: Sequence[object] | Mapping[int, int]) -> str:
+    return ", ".join(["%s"] * len(values))

@@ -1,0 +1,151 @@
+"""The rows of the queue's tables, as statements read and write them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+from operator import attrgetter
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from errands.queue.claims import Claim
+from errands.queue.records import Finish, Requeue
+from errands.queue.states import ResultStatus
+
+type Row = tuple[Any, ...]
+type Parameter = int | str | datetime | UUID | None
+
+SHARED_COLUMNS = (
+    "uuid, queue, precedence, path, payload, enqueued_at, run_at, claimed_at, "
+    "max_attempts, unique_key, concurrency_key, concurrency_limit, at_most_once"
+)
+CLAIM_COLUMNS = (
+    "id, uuid, token, path, payload, queue, precedence, attempt, max_attempts, crashes, "
+    "releases, enqueued_at, run_at, started_at, claimed_at, errors, worker_ids, "
+    "concurrency_key, at_most_once, metadata, cancel_requested_at"
+)
+INSERT_COLUMNS = (
+    "queue, precedence, path, enqueued_at, run_at, max_attempts, state, metadata, "
+    "concurrency_limit, at_most_once"
+)
+CALL_COLUMNS = "uuid, payload, unique_key, concurrency_key"
+ZEROED_COLUMNS = "attempt, crashes, releases, token, errors, worker_ids"
+WITHOUT_ZONE = len("2999-12-31 23:59:59.999999")
+ZEROES = "0, 0, 0, 0, '[]', '[]'"
+
+FIELDS_OF = {
+    kind: attrgetter(
+        *(field.name for field in fields(kind) if field.name != "concurrency_key")
+    )
+    for kind in (Finish, Requeue)
+}
+
+
+class CallRow(NamedTuple):
+    """What differs between the calls of one task: ``CALL_COLUMNS``."""
+
+    uuid: UUID
+    payload: str
+    unique_key: str | None = None
+    concurrency_key: str | None = None
+
+
+class Candidate(NamedTuple):
+    """A ready row that shares a limit, and may have a slot."""
+
+    id: int
+    key: str
+    limit: int
+
+
+class Claimed(NamedTuple):
+    """What one claim took, and the ids and keys it has to leave to ``start``."""
+
+    claims: list[Claim]
+    keyed: list[tuple[int, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """How a task ends that never got its attempt."""
+
+    status: ResultStatus
+    errors: str
+    finished_at: datetime
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimFilter:
+    """One claim: the queue (None: any), the range of ranks, and how many.
+
+    With ``after_id`` only what lies behind that task of the lowest rank.
+    """
+
+    worker: str
+    limit: int
+    queue: str | None
+    min_rank: int
+    max_rank: int
+    after_id: int = 0
+
+
+def loaded(text: str) -> list[Any]:
+    """Read a stored JSON list; one that is malformed reads as empty."""
+    if text == "[]":
+        return []
+    try:
+        stored = json.loads(text)
+    except ValueError:
+        return []
+    return stored if isinstance(stored, list) else []
+
+
+def loaded_mapping(text: str) -> dict[str, Any]:
+    """Read a stored JSON object; one that is malformed reads as empty."""
+    if text == "{}":
+        return {}
+    try:
+        stored = json.loads(text)
+    except ValueError:
+        return {}
+    return stored if isinstance(stored, dict) else {}
+
+
+def dumped(records: Sequence[Finish] | Sequence[Requeue]) -> str:
+    """Return records as one JSON parameter: a list of lists of their fields."""
+    as_list = FIELDS_OF[type(records[0])]
+    return json.dumps([as_list(record) for record in records], default=_plain)
+
+
+def as_uuid(stored: UUID | str) -> UUID:
+    return stored if isinstance(stored, UUID) else UUID(stored)
+
+
+def utc_text(value: datetime) -> str:
+    """Return an instant as databases without time zones keep it."""
+    return value.astimezone(UTC).isoformat(" ", "microseconds")[:WITHOUT_ZONE]
+
+
+def site_instant(stored: datetime | str | None) -> datetime | None:
+    """Return an instant so kept as the site's ``timezone.now()`` is.
+
+    Drivers return text, or a naive datetime where they know the column.
+    """
+    if stored is None:
+        return None
+    if isinstance(stored, str):
+        stored = datetime.fromisoformat(stored)
+    aware = stored.replace(tzinfo=UTC)
+    if settings.USE_TZ:
+        return aware
+    return timezone.make_naive(aware, timezone.get_default_timezone())
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return utc_text(value)
+    raise TypeError(f"{value!r} is not part of a record")

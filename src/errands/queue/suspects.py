@@ -1,0 +1,192 @@
+"""Tasks that had started in a process that died, and now run alone.
+
+::
+
+    running ──process dies, task had started──► suspect ──claim──► running
+                                                   ▲                  │
+                                                   └── released ──────┘
+
+One of them did it, and nobody can tell which. In their own state no claim of
+ready tasks sees them. Who claims one holds nothing else and claims nothing
+else until it has ended, in a process of its own; so what it does to that
+process it does to itself alone, and a poison pill takes each neighbour down
+once at most. Suspects of several workers and hosts run side by side.
+
+Whoever dies between choosing a suspect and claiming it has changed nothing.
+"""
+
+from collections.abc import Callable, Iterable
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+from django.db.backends.utils import CursorWrapper
+from django.db.transaction import atomic
+from django.utils import timezone
+
+from errands.queue.claims import Claim, Selection
+from errands.queue.colliding import runs_again
+from errands.queue.concurrency import slots_taken
+from errands.queue.draining import Condition, named_by
+from errands.queue.picking import Picker
+from errands.queue.statements import Statements, statements_for
+from errands.queue.statements.rows import Parameter
+from errands.queue.states import TaskState
+from errands.queue.store import Store
+
+LOOKED_AT = 20
+
+
+def suspects_wait(store: Store, selection: Selection) -> bool:
+    """Return whether a suspect that the selection wants could run now."""
+    return bool(_choose(store, selection, limit=1))
+
+
+@runs_again
+def claim_suspect(store: Store, worker_id: UUID, selection: Selection) -> Claim | None:
+    """Take one suspect, the one with the highest priority that can start.
+
+    None where there is none, and where the concurrency limits of all are
+    exhausted or others were faster.
+    """
+    for row_id, key, limit in _choose(store, selection, limit=LOOKED_AT):
+        with atomic(using=store.alias), connections[store.alias].cursor() as cursor:
+            slot = _free_slot(store, cursor, key=key, limit=limit)
+            if key and slot is None:
+                continue
+            if _take(store, cursor, worker_id, row_id=row_id, slot=slot):
+                held = _statements(store).running(cursor, worker_id.hex, LOOKED_AT)
+                return next(claim for claim in held if claim.id == row_id)
+    return None
+
+
+class SuspectPicker:
+    """Claims one suspect whenever nothing is held."""
+
+    def __init__(self, store: Store, selection: Selection) -> None:
+        self._store = store
+        self._selection = selection
+
+    def claim(
+        self, worker_id: UUID, most: int, *, held: Iterable[str] = (), awaiting: int = 0
+    ) -> list[Claim]:
+        """Take a suspect, if ``held`` is empty; ``most`` is 1 or more."""
+        del most, awaiting
+        if any(True for _ in held):
+            return []
+        claim = claim_suspect(self._store, worker_id, self._selection)
+        return [] if claim is None else [claim]
+
+    def trust_pauses(self) -> None:
+        """Do nothing: pauses are read with each claim."""
+
+    def is_drained(self) -> bool:
+        """Return whether no suspect is left that could run."""
+        return not suspects_wait(self._store, self._selection)
+
+
+class IdlePicker:
+    """Claims for a process without a supervisor, and so without a quarantine.
+
+    Suspects that others have left behind run there when nothing else does:
+    while one is held, nothing is claimed. ``reports`` counts how often somebody
+    has seen suspects; they are looked for when it has changed.
+    """
+
+    def __init__(
+        self, picker: Picker, suspects: SuspectPicker, reports: Callable[[], int]
+    ) -> None:
+        self._picker = picker
+        self._suspects = suspects
+        self._reports = reports
+        self._seen = 0
+        self._may_find = True
+        self._has_suspect = False
+
+    def claim(
+        self, worker_id: UUID, most: int, *, held: Iterable[str] = (), awaiting: int = 0
+    ) -> list[Claim]:
+        """Take up to ``most`` tasks; a suspect only where there is nothing else."""
+        queues = list(held)
+        if self._has_suspect and queues:
+            return []
+        self._has_suspect = False
+        claims = self._picker.claim(worker_id, most, held=queues, awaiting=awaiting)
+        if not (claims or queues) and self._should_look():
+            claims = self._suspects.claim(worker_id, 1)
+            self._has_suspect = self._may_find = bool(claims)
+        return claims
+
+    def trust_pauses(self) -> None:
+        """Take what was read of pauses for fresh."""
+        self._picker.trust_pauses()
+
+    def is_drained(self) -> bool:
+        """Return whether nothing is left that this process would ever claim."""
+        self._may_find = True
+        return self._picker.is_drained()
+
+    def _should_look(self) -> bool:
+        before, self._seen = self._seen, self._reports()
+        return self._may_find or self._seen != before
+
+
+def _choose(store: Store, selection: Selection, *, limit: int) -> list[tuple[Any, ...]]:
+    named, values = named_by(selection)
+    ranked, bounds = _within(selection)
+    with connections[store.alias].cursor() as cursor:
+        cursor.execute(
+            "SELECT id, concurrency_key, concurrency_limit FROM errands_task "
+            f"WHERE state = {TaskState.SUSPECT:d} AND {named} AND {ranked} "
+            "AND queue NOT IN (SELECT name FROM errands_queue) "
+            "AND (run_at IS NULL OR run_at <= %s) ORDER BY precedence, id LIMIT %s",
+            [*values, *bounds, _now(store), limit],
+        )
+        return list(cursor.fetchall())
+
+
+def _free_slot(
+    store: Store, cursor: CursorWrapper, *, key: str | None, limit: int
+) -> int | None:
+    if key is None:
+        return None
+    _statements(store).lock_keys(cursor, [key])
+    taken = slots_taken(cursor, [key])[key]
+    if len(taken) >= limit:
+        return None
+    return next(slot for slot in count() if slot not in taken)
+
+
+def _take(
+    store: Store,
+    cursor: CursorWrapper,
+    worker_id: UUID,
+    *,
+    row_id: int,
+    slot: int | None,
+) -> bool:
+    cursor.execute(
+        f"UPDATE errands_task SET state = {TaskState.RUNNING:d}, token = token + 1, "
+        "attempt = attempt + 1, worker = %s, slot = %s, claimed_at = %s "
+        f"WHERE id = %s AND state = {TaskState.SUSPECT:d}",
+        [worker_id.hex, slot, _now(store), row_id],
+    )
+    return bool(cursor.rowcount == 1)
+
+
+def _within(selection: Selection) -> Condition:
+    """Return the condition for the selection's priorities; a rank is one negated."""
+    low, high = selection.min_priority, selection.max_priority
+    conditions = ["1 = 1", *["precedence <= %s"] * (low is not None)]
+    conditions += ["precedence >= %s"] * (high is not None)
+    bounds = [-bound for bound in (low, high) if bound is not None]
+    return " AND ".join(conditions), bounds
+
+
+def _statements(store: Store) -> Statements:
+    return statements_for(connections[store.alias])
+
+
+def _now(store: Store) -> Parameter:
+    return _statements(store).value(timezone.now())

@@ -1,0 +1,102 @@
+"""Telling workers that there is something to do, once it is committed.
+
+::
+
+    wake ──on commit──► bells of this process      always
+                   └──► NOTIFY errands             PostgreSQL, one in 50 ms
+
+Polling finds every task; this only makes it quick. So nothing here reaches the
+caller: a wake-up that fails is logged, and where the caller commits by hand
+there is none. SQLite's workers watch the file, those of MySQL ask often.
+
+A NOTIFY takes a lock that all committers of the server share, therefore it is
+sent after the commit, in a transaction of its own, at most once in 50 ms per
+process, alias and kind. Who is woken looks once more 60 ms later, and so finds
+what the swallowed ones were for.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import partial
+from math import inf
+
+from django.db import Error, connections, transaction
+from django.utils import timezone
+
+logger = logging.getLogger("errands.queue")
+
+CHANNEL = "errands"
+DEBOUNCE_SECONDS = 0.05
+LONGEST_SLEEP = timedelta(seconds=6)
+
+type Bell = Callable[["Call"], None]
+
+_bells: dict[str, list[Bell]] = {}
+_sent_at: dict[tuple[str, "Call"], float] = {}
+
+
+class Call(StrEnum):
+    """Who is called: those that claim, or the upkeep with what it tends."""
+
+    READY = "ready"
+    UPKEEP = "upkeep"
+
+
+def wake(alias: str) -> None:
+    """Wake those who claim, once the caller's transaction has committed."""
+    _call(alias, Call.READY)
+
+
+def wake_upkeep(alias: str, due_at: datetime | None = None) -> None:
+    """Wake the upkeep for a cancel, or for a task that is due at an instant.
+
+    Upkeep looks every 6 s unasked; what is due later needs no call.
+    """
+    if due_at is None or due_at - timezone.now() < LONGEST_SLEEP:
+        _call(alias, Call.UPKEEP)
+
+
+def subscribe(alias: str, bell: Bell) -> Callable[[], None]:
+    """Ring a bell for every call in this process; return what ends that."""
+    bells = _bells.setdefault(alias, [])
+    bells.append(bell)
+    return partial(bells.remove, bell)
+
+
+def notify(alias: str, payload: str) -> None:
+    """Send one notification over the alias's own connection."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(f"SELECT pg_notify('{CHANNEL}', %s)", [payload])
+
+
+def _call(alias: str, call: Call) -> None:
+    connection = connections[alias]
+    try:
+        if connection.in_atomic_block or connection.get_autocommit():
+            ring = partial(_ring, alias, call)
+            transaction.on_commit(ring, using=alias, robust=True)
+    except Error:
+        logger.debug("nobody could be woken", exc_info=True)
+
+
+def _ring(alias: str, call: Call) -> None:
+    for bell in tuple(_bells.get(alias, ())):
+        bell(call)
+    if connections[alias].vendor == "postgresql":
+        _notify_now_and_then(alias, call)
+
+
+def _notify_now_and_then(alias: str, call: Call) -> None:
+    now = time.monotonic()
+    if now - _sent_at.get((alias, call), -inf) < DEBOUNCE_SECONDS:
+        return
+    _sent_at[alias, call] = now
+    try:
+        notify(alias, call)
+    except Error:
+        # What was not sent must not swallow the next one.
+        _sent_at.pop((alias, call), None)
+        raise

@@ -1,0 +1,91 @@
+"""``manage.py queue``."""
+
+from io import StringIO
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.tasks import TaskResultStatus
+
+from errands.testing import drain
+from tests.testapp import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def queue(*arguments: str) -> str:
+    said = StringIO()
+    call_command("queue", *arguments, stdout=said)
+    return said.getvalue()
+
+
+def test_an_empty_queue_says_so():
+    assert queue() == "Nothing waits, nothing runs.\n"
+
+
+def test_every_queue_is_shown_with_its_depth():
+    tasks.nothing.enqueue_many([((), {})] * 3)
+    tasks.nothing.using(queue_name="mail").enqueue()
+
+    head, default, mail = queue("show").splitlines()
+
+    assert head.split()[:3] == ["queue", "scheduled", "ready"]
+    assert default.split()[:4] == ["default", "0", "3", "0"]
+    assert mail.split()[:3] == ["mail", "0", "1"]
+
+
+def test_a_queue_is_paused_and_resumed():
+    assert queue("pause", "mail") == "Queue mail paused.\n"
+    assert queue().split()[-1] == "paused"
+    assert queue("resume", "mail") == "Queue mail resumed.\n"
+    assert queue() == "Nothing waits, nothing runs.\n"
+
+
+def test_a_waiting_task_is_cancelled():
+    result = tasks.nothing.enqueue()
+
+    said = queue("cancel", result.id)
+
+    result.refresh()
+    assert said == f"Task {result.id} cancelled, or asked to stop.\n"
+    assert result.status == TaskResultStatus.FAILED
+
+
+def test_a_failed_task_is_tried_again():
+    result = tasks.fail_once.enqueue()
+    drain(raise_errors=False)
+
+    said = queue("retry", result.id)
+
+    result.refresh()
+    assert said == f"Task {result.id} ready again.\n"
+    assert result.status == TaskResultStatus.READY
+
+
+def test_a_failed_task_is_discarded():
+    result = tasks.fail_once.enqueue()
+    drain(raise_errors=False)
+
+    assert queue("discard", result.id) == f"Task {result.id} discarded.\n"
+
+
+def test_an_unknown_id_is_named():
+    with pytest.raises(CommandError, match="no task with the id 'nonsense'"):
+        queue("cancel", "nonsense")
+
+
+def test_an_ended_task_cannot_be_cancelled():
+    result = tasks.nothing.enqueue()
+    drain(raise_errors=False)
+
+    with pytest.raises(CommandError, match=f"Task {result.id} has ended."):
+        queue("cancel", result.id)
+
+
+def test_a_name_must_be_given():
+    with pytest.raises(CommandError, match="Name what to pause"):
+        queue("pause")
+
+
+def test_an_unknown_backend_is_named():
+    with pytest.raises(CommandError, match="'other'"):
+        queue("show", "--backend", "other")

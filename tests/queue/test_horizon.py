@@ -1,0 +1,138 @@
+"""Where claims begin while each of them takes long."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from django.db import connection
+
+from errands.queue.claims import Claim
+from errands.queue.horizon import Horizon
+from errands.queue.selection import Selection
+from errands.queue.statements.rows import ClaimFilter
+from errands.queue.store import Store
+from tests.testapp import tasks
+from tests.worker.conftest import claim_of
+
+ANY = ClaimFilter("anna", 10, None, -100, 100)
+
+
+class Desk:
+    """Claims one task after another, each as slowly as it is told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.seconds = 0.05
+        self.asked: list[tuple[int, int]] = []
+        self.horizon = Horizon(clock=lambda: self.now)
+
+    def claim(self, *, finds: bool = True) -> list[Claim]:
+        def take(wanted: ClaimFilter) -> list[Claim]:
+            self.asked.append((wanted.min_rank, wanted.after_id))
+            self.now += self.seconds
+            return [claim_of(len(self.asked))] if finds else []
+
+        return self.horizon.claim(ANY, take)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_quick_claims_begin_at_the_front(desk):
+    desk.seconds = 0.003
+
+    for _ in range(5):
+        desk.claim()
+
+    assert desk.asked == [(-100, 0)] * 5
+
+
+def test_after_two_slow_claims_the_next_begin_behind_the_last_task(desk):
+    for _ in range(4):
+        desk.claim()
+
+    assert desk.asked == [(-100, 0), (-100, 0), (0, 2), (0, 3)]
+
+
+def test_the_front_is_looked_at_again_after_nine_times_as_long(desk):
+    desk.seconds = 0.08
+    desk.claim()
+    desk.claim()
+
+    desk.now += 0.719
+    desk.claim()
+    desk.claim()
+
+    assert desk.asked[2:] == [(0, 2), (-100, 0)]
+
+
+def test_the_front_waits_a_second_at_most(desk):
+    desk.seconds = 5.0
+    desk.claim()
+    desk.claim()
+
+    desk.now += 1.0
+    desk.claim()
+
+    assert desk.asked[2:] == [(-100, 0)]
+
+
+def test_an_empty_claim_keeps_the_place(desk):
+    for _ in range(3):
+        desk.claim()
+    desk.claim(finds=False)
+    desk.claim()
+
+    assert desk.asked[3:] == [(0, 3), (0, 3)]
+
+
+def test_the_front_rests_for_half_a_second_at_least(desk):
+    desk.seconds = 0.005
+    desk.claim()
+    desk.claim()
+
+    desk.now += 0.49
+    desk.claim()
+    desk.now += 0.01
+    desk.claim()
+
+    assert desk.asked[2:] == [(0, 2), (-100, 0)]
+
+
+def test_once_claims_are_quick_again_all_begin_at_the_front(desk):
+    desk.claim()
+    desk.claim()
+    desk.now += 1.0
+    desk.seconds = 0.001
+
+    desk.claim()
+    desk.claim()
+
+    assert desk.asked[2:] == [(-100, 0)] * 2
+
+
+@pytest.fixture
+def claimed_from() -> Callable[..., list[int]]:
+    def claim(place: tuple[int, int]) -> list[int]:
+        """Return the priorities of what lies behind a place."""
+        wanted = ClaimFilter("anna", 10, None, place[0], 100, place[1])
+        return [each.priority for each in Store("default")._claim(wanted)]
+
+    return claim
+
+
+@pytest.mark.django_db(transaction=True)
+def test_behind_a_place_lies_what_is_younger_or_less_urgent(claimed_from):
+    for priority in (10, 0, 0, -10):
+        tasks.nothing.using(priority=priority).enqueue()
+    store = Store("default")
+    first, second = store.claim(uuid4(), Selection(), 2)
+    store.release([first])
+
+    found = claimed_from((0, second.id))
+
+    behind = [0, -10]
+    assert found == behind or not store.keeps_dead_entries
+    assert store.keeps_dead_entries == (connection.vendor == "postgresql")

@@ -1,0 +1,400 @@
+"""Cancelling, retrying, discarding and keeping: what becomes of one task."""
+
+import json
+from datetime import timedelta
+
+import pytest
+from django.db import transaction
+from django.tasks import TaskResultStatus
+from django.tasks.exceptions import TaskResultDoesNotExist
+from django.tasks.signals import task_finished
+from django.utils import timezone
+
+from errands.exceptions import TaskCancelled, TaskCrashed
+from errands.queue.claims import Payload, Settlement
+from errands.queue.keeping import kept
+from errands.queue.liveness import rescue_lost
+from errands.queue.models import ResultRow, TaskRow
+from errands.queue.states import ResultStatus, TaskState
+from errands.queue.store import Store
+from errands.tasks.outcomes import (
+    AttemptError,
+    Cancelled,
+    Failed,
+    Interrupted,
+    Retry,
+    Snoozed,
+    Succeeded,
+)
+from errands.tasks.signals import task_discarded
+from tests.testapp import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ERROR = AttemptError.of(ValueError("no luck"))
+
+
+@pytest.fixture
+def finished():
+    seen: list[tuple[str, str]] = []
+
+    def note(signal, task_result, **kwargs: object) -> None:
+        name = "finished" if signal is task_finished else "discarded"
+        seen.append((name, task_result.id))
+
+    for signal in (task_finished, task_discarded):
+        signal.connect(note)
+    yield seen
+    for signal in (task_finished, task_discarded):
+        signal.disconnect(note)
+
+
+def settlement(claim, outcome, **told) -> Settlement:
+    now = timezone.now()
+    return Settlement(claim, outcome, now, now, "anna", **told)
+
+
+def at_most_once() -> str:
+    result = tasks.nothing.enqueue()
+    TaskRow.objects.update(at_most_once=True)
+    return result.id
+
+
+@pytest.mark.parametrize("state", [s for s in TaskState if s != TaskState.RUNNING])
+def test_a_task_that_does_not_run_is_cancelled_for_good(state, store, worker, finished):
+    result = tasks.nothing.enqueue()
+    TaskRow.objects.update(state=state)
+
+    assert store.backend.cancel(result.id)
+
+    read = tasks.nothing.get_result(result.id)
+    assert read.errors[-1].exception_class is TaskCancelled
+    assert finished == [("finished", result.id)]
+    assert worker.claim() == []
+
+
+def test_a_task_that_runs_is_asked_to_stop(store, worker):
+    result, other = tasks.nothing.enqueue(), tasks.nothing.enqueue()
+    claims = worker.claim()
+
+    assert store.backend.cancel(result.id)
+    assert store.backend.cancel(result.id)
+
+    (asked,) = [claim for claim in claims if str(claim.uuid) == result.id]
+    assert store.cancel_requests(worker.identity.id) == [(asked.id, asked.token)]
+    worker.settle([asked], Cancelled(AttemptError.of(TaskCancelled())))
+    assert store.cancel_requests(worker.identity.id) == []
+    assert ResultRow.objects.get().status == ResultStatus.CANCELLED
+    assert not store.backend.cancel(result.id)
+    assert tasks.nothing.get_result(other.id).status == TaskResultStatus.RUNNING
+
+
+def test_a_request_to_cancel_waits_for_the_commit_and_goes_with_the_rollback(
+    store, worker
+):
+    result = tasks.nothing.enqueue()
+    worker.claim()
+    held = worker.identity.id
+
+    with transaction.atomic():
+        assert store.backend.cancel(result.id)
+        within = store.cancel_requests(held)
+        transaction.set_rollback(True)
+    rolled_back = store.cancel_requests(held)
+    with transaction.atomic():
+        store.backend.cancel(result.id)
+
+    assert within == rolled_back == []
+    assert len(store.cancel_requests(held)) == 1
+
+
+def test_a_request_to_cancel_that_comes_too_late_cancels_what_then_waits(store, worker):
+    result = tasks.nothing.enqueue()
+    claims = worker.claim()
+
+    with transaction.atomic():
+        store.backend.cancel(result.id)
+        store.release(claims)
+
+    assert ResultRow.objects.get().status == ResultStatus.CANCELLED
+    assert TaskRow.objects.count() == 0
+
+
+def test_a_cancelled_task_that_is_to_be_tried_again_is_claimed_only_to_end(store, worker):
+    result = tasks.nothing.enqueue()
+    claims = worker.claim()
+    store.backend.cancel(result.id)
+
+    worker.settle(claims, Retry(timedelta(hours=1), ERROR))
+
+    (claim,) = worker.claim()
+    assert claim.cancel_requested
+    assert not claims[0].cancel_requested
+
+
+def test_a_failed_task_is_tried_again_with_all_its_attempts(store, worker):
+    result = tasks.fail.enqueue()
+    worker.settle(worker.claim(), Retry(timedelta(), ERROR))
+    store.stage()
+    worker.fail(worker.claim())
+
+    assert store.retry(result.id)
+
+    (claim,) = worker.claim()
+    assert (claim.attempt, claim.crashes, claim.worker_ids) == (1, 0, [])
+    assert len(claim.errors) == 2
+    assert claim.token == 3
+    worker.succeed([claim], None)
+    read = tasks.fail.get_result(result.id)
+    assert read.status == TaskResultStatus.SUCCESSFUL
+
+
+def test_only_what_has_ended_is_tried_again(store, worker):
+    result = tasks.nothing.enqueue()
+
+    assert not store.retry(result.id)
+    claims = worker.claim()
+    assert not store.retry(result.id)
+    worker.fail(claims)
+    assert store.retry(result.id)
+    assert not store.retry(result.id)
+    with pytest.raises(TaskResultDoesNotExist):
+        store.retry("nonsense")
+
+
+def test_a_task_whose_unique_key_was_taken_again_is_not_tried_again(store, worker):
+    unique = tasks.nothing.using(unique=True)
+    first = unique.enqueue()
+    worker.fail(worker.claim())
+    second = unique.enqueue()
+
+    assert not store.retry(first.id)
+    assert ResultRow.objects.count() == TaskRow.objects.count() == 1
+    worker.succeed(worker.claim())
+    assert store.retry(first.id)
+    assert unique.enqueue().id == first.id != second.id
+
+
+def test_what_waits_is_discarded_and_what_has_ended_is_forgotten(store, worker, finished):
+    waiting, ended = tasks.nothing.enqueue(), tasks.nothing.using(priority=1).enqueue()
+    claims = worker.claim(limit=1)
+
+    assert not store.discard(ended.id)
+    worker.fail(claims)
+    assert store.discard(ended.id)
+    assert store.discard(waiting.id)
+
+    assert finished == [("discarded", waiting.id), ("finished", waiting.id)]
+    assert ResultRow.objects.get().status == ResultStatus.DISCARDED
+    with pytest.raises(TaskResultDoesNotExist):
+        tasks.nothing.get_result(ended.id)
+
+
+def test_one_that_must_not_start_twice_is_lost_once_it_has_begun(store, worker):
+    at_most_once()
+    (claim,) = worker.claim()
+    assert claim.at_most_once
+
+    assert store.begin(claim)
+    worker.settle([claim], Interrupted())
+
+    ended = ResultRow.objects.get()
+    assert ended.status == ResultStatus.LOST
+    assert "not started twice" in ended.errors
+    assert ended.started_at is not None
+
+
+def test_one_that_must_not_start_twice_is_given_back_until_it_has_begun(store, worker):
+    at_most_once()
+
+    for _ in range(2):
+        store.release(worker.claim())
+        worker.settle(worker.claim(), Interrupted())
+        worker.settle(worker.claim(), Snoozed(timedelta()))
+        store.stage()
+
+    assert worker.claim()[0].started_at is None
+
+
+def test_one_that_must_not_start_twice_is_not_rescued_once_it_has_begun(
+    store, new_worker
+):
+    at_most_once()
+    first, second = new_worker(), new_worker()
+    first.claim()
+    first.expire()
+    rescue_lost(store)
+    (claim,) = second.claim()
+    store.begin(claim)
+    second.expire()
+
+    (rescued,) = rescue_lost(store)
+
+    assert rescued.has_ended
+    assert ResultRow.objects.get().status == ResultStatus.LOST
+    assert TaskRow.objects.count() == 0
+
+
+def test_nobody_begins_what_has_been_taken_back(store, worker):
+    at_most_once()
+    (claim,) = worker.claim()
+    store.release([claim])
+
+    assert not store.begin(claim)
+    assert worker.claim()[0].started_at is None
+
+
+def test_metadata_travel_and_are_written_by_whoever_holds_the_task(store, worker):
+    tasks.nothing.using(metadata={"tenant": 7}).enqueue()
+    (first,) = worker.claim()
+
+    saved = store.save_metadata(first, '{"seen": 1}')
+    store.release([first])
+    (second,) = worker.claim()
+    late = store.save_metadata(first, '{"seen": 9}')
+    store.settle([settlement(second, Succeeded(None), metadata='{"seen": 2}')])
+
+    assert (saved, late) == (True, False)
+    assert second.metadata == {"seen": 1}
+    assert json.loads(ResultRow.objects.get().metadata) == {"seen": 2}
+
+
+def test_metadata_that_are_no_json_are_refused_at_the_call():
+    with pytest.raises(TypeError, match="metadata cannot be stored as JSON"):
+        tasks.nothing.using(metadata={"at": object()}).enqueue()
+
+
+def test_a_settle_is_part_of_the_callers_transaction(store, worker):
+    tasks.nothing.enqueue_many([((), {})] * 2)
+    first, second = worker.claim()
+
+    with transaction.atomic():
+        assert store.settle_within(settlement(first, Succeeded(1)))
+        transaction.set_rollback(True)
+    with transaction.atomic():
+        assert store.settle_within(settlement(second, Succeeded(1)))
+        assert not store.settle_within(settlement(second, Succeeded(1)))
+
+    assert not store.was_settled(first)
+    assert store.was_settled(second)
+    assert TaskRow.objects.get().id == first.id
+
+
+def test_what_a_rescue_ended_was_not_settled_by_the_zombie(store, worker):
+    tasks.nothing.enqueue()
+    TaskRow.objects.update(crashes=2)
+    claims = worker.claim()
+    worker.expire()
+    rescue_lost(store)
+
+    assert ResultRow.objects.get().status == ResultStatus.CRASHED
+    assert worker.succeed(claims) == set()
+    assert not store.was_settled(claims[0])
+
+
+def test_a_result_kept_for_no_time_is_gone_at_once(store, worker):
+    result = tasks.nothing.enqueue()
+    claims = worker.claim()
+
+    store.settle([settlement(claims[0], Succeeded(1), keep=timedelta())])
+
+    assert store.was_settled(claims[0])
+    with pytest.raises(TaskResultDoesNotExist):
+        tasks.nothing.get_result(result.id)
+    assert store.backend.last_result(result.id).return_value == 1
+    assert store.prune() == 1
+
+
+def test_each_result_is_kept_as_long_as_was_said(store, worker):
+    tasks.nothing.enqueue_many([((), {})] * 3)
+    claims = worker.claim()
+    for claim, keep in zip(
+        claims, (timedelta(days=90), timedelta(days=1), None), strict=True
+    ):
+        store.settle([settlement(claim, Succeeded(1), keep=keep)])
+    month = timedelta(days=30)
+    for row in ResultRow.objects.all():
+        row.finished_at -= month
+        row.expires_at = row.expires_at and row.expires_at - month
+        row.save()
+
+    assert store.prune() == 2
+    assert ResultRow.objects.get().id == claims[0].id
+
+
+def test_a_site_that_keeps_nothing_keeps_nothing(settings, store, worker):
+    settings.ERRANDS = {"KEEP_SUCCEEDED": timedelta()}
+    succeeded, failed = tasks.nothing.enqueue(), tasks.nothing.enqueue()
+    first, second = worker.claim()
+
+    worker.succeed([first])
+    worker.fail([second])
+
+    with pytest.raises(TaskResultDoesNotExist):
+        tasks.nothing.get_result(succeeded.id)
+    assert tasks.nothing.get_result(failed.id).status == TaskResultStatus.FAILED
+
+
+def test_a_cancelled_task_is_announced_though_its_result_is_not_kept(store, finished):
+    result = tasks.nothing.using(keep=timedelta()).enqueue()
+
+    assert store.backend.cancel(result.id)
+
+    assert finished == [("finished", result.id)]
+    with pytest.raises(TaskResultDoesNotExist):
+        tasks.nothing.get_result(result.id)
+
+
+def test_what_one_call_changed_travels_with_it():
+    changed = tasks.nothing.using(
+        timeout=timedelta(seconds=90),
+        keep={"failed": timedelta(days=1)},
+        rate=("partner", "100/m"),
+    )
+    changed.enqueue()
+    tasks.nothing.enqueue()
+
+    payloads = TaskRow.objects.order_by("id").values_list("payload", flat=True)
+
+    first, second = map(Payload.parse, payloads)
+    assert first.options == {
+        "timeout": 90.0,
+        "keep": {"failed": 86_400.0},
+        "rate": ["partner", "100/m"],
+    }
+    assert second.options == {}
+
+
+@pytest.mark.parametrize(
+    "keep", [[], "x", {"failed": "x"}, {"failed": -1}, {"failed": 1e99}]
+)
+def test_a_row_written_by_hand_says_nothing_about_keeping(keep):
+    payload = Payload([], {}, {}, {"keep": keep}).dump()
+
+    assert kept("shop.tasks.gone", payload, has_succeeded=False) is None
+
+
+@pytest.mark.parametrize("name", ["a,b", "*", "", "x" * 101])
+def test_a_queue_no_task_can_be_in_is_not_paused(store: Store, name):
+    with pytest.raises(ValueError, match="is no queue"):
+        store.pause(name)
+
+
+def test_a_queue_is_paused_once_and_resumed_once(store: Store):
+    store.pause("mail")
+    store.pause("mail")
+    paused = store.paused()
+    store.resume("mail")
+    store.resume("mail")
+
+    assert (paused, store.paused()) == ({"mail"}, frozenset())
+
+
+def test_one_that_crashed_and_is_tried_again_is_no_suspect(store, worker):
+    tasks.nothing.enqueue()
+    (claim,) = worker.claim()
+    crash = AttemptError.of(TaskCrashed("gone"))
+    store.settle([settlement(claim, Failed(crash))])
+
+    assert store.retry(claim.uuid)
+    assert not worker.claim()[0].is_suspect

@@ -1,0 +1,141 @@
+"""Who is woken by an enqueue, when, and what happens if nobody can be."""
+
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import OperationalError, connection, transaction
+from django.utils import timezone
+
+from errands.queue import waking
+from errands.queue.claims import Selection
+from errands.queue.models import TaskRow
+from errands.queue.store import Store
+from errands.queue.waking import Call, subscribe, wake, wake_upkeep
+from tests.testapp import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def calls() -> Iterator[list[Call]]:
+    calls: list[Call] = []
+    unsubscribe = subscribe("default", calls.append)
+    yield calls
+    unsubscribe()
+
+
+@pytest.fixture
+def notified(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What would be sent, on whichever database."""
+    notified: list[str] = []
+    monkeypatch.setattr(waking, "_sent_at", {})
+    monkeypatch.setattr(connection, "vendor", "postgresql")
+    monkeypatch.setattr(waking, "notify", lambda alias, text: notified.append(text))
+    return notified
+
+
+def test_a_task_wakes_those_who_claim(calls):
+    tasks.nothing.enqueue()
+
+    assert calls == [Call.READY]
+
+
+def test_nobody_is_woken_before_the_commit_or_by_a_rollback(calls):
+    with transaction.atomic():
+        tasks.nothing.enqueue()
+        before = list(calls)
+    with transaction.atomic():
+        tasks.nothing.enqueue()
+        transaction.set_rollback(True)
+
+    assert before == []
+    assert calls == [Call.READY]
+
+
+def test_a_task_that_is_due_soon_wakes_the_upkeep(calls):
+    tasks.nothing.using(run_after=timedelta(seconds=2)).enqueue()
+
+    assert calls == [Call.UPKEEP]
+
+
+def test_a_task_that_is_due_later_than_upkeep_looks_wakes_nobody(calls):
+    tasks.nothing.using(run_after=timedelta(seconds=10)).enqueue()
+
+    assert calls == []
+
+
+def test_in_manual_transaction_mode_there_is_no_wake_up(calls):
+    transaction.set_autocommit(False)
+    try:
+        tasks.nothing.enqueue()
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+
+    assert calls == []
+    assert TaskRow.objects.count() == 1
+
+
+def test_one_notification_is_sent_in_fifty_milliseconds(notified, monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+
+    for _ in range(100):
+        wake("default")
+        now[0] += 0.001
+
+    assert notified == ["ready"] * 2
+
+
+def test_each_kind_of_call_is_sent_on_its_own(notified):
+    wake("default")
+    wake_upkeep("default")
+
+    assert notified == ["ready", "upkeep"]
+
+
+def test_a_wake_up_that_fails_reaches_nobody_and_swallows_no_other(
+    notified, monkeypatch, caplog
+):
+    def fail(alias: str, text: str) -> None:
+        raise OperationalError("the line is dead")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(waking, "notify", fail)
+        wake("default")
+    wake("default")
+
+    assert "the line is dead" in caplog.text
+    assert notified == ["ready"]
+
+
+def test_a_receiver_that_raises_reaches_nobody(calls):
+    def clang(call: Call) -> None:
+        raise RuntimeError("clang")
+
+    unsubscribe = subscribe("default", clang)
+    tasks.nothing.enqueue()
+    unsubscribe()
+
+    assert TaskRow.objects.count() == 1
+
+
+def test_what_is_given_back_wakes_others(calls, store: Store):
+    tasks.nothing.enqueue()
+    claims = store.claim(uuid4(), Selection(), 1)
+    calls.clear()
+
+    store.release(claims)
+
+    assert calls == [Call.READY]
+
+
+def test_the_instant_decides_whether_the_upkeep_is_woken(calls):
+    wake_upkeep("default", timezone.now() + waking.LONGEST_SLEEP * 2)
+    wake_upkeep("default", timezone.now())
+    wake_upkeep("default")
+
+    assert calls == [Call.UPKEEP] * 2
