@@ -1,10 +1,13 @@
 """Tasks that do to a worker what tasks must never do."""
 
+import asyncio
 import ctypes
 import multiprocessing
 import os
+import re
 import signal
 import time
+from datetime import timedelta
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -113,3 +116,106 @@ def refuse_to_listen(sender: type, task_result: TaskResult, **kwargs: object) ->
     """Break every announcement of one task."""
     if task_result.task.name == "speak_to_nobody":
         raise RuntimeError("a receiver that raises")
+
+
+@task(max_attempts=1)
+def hold_beside_others(directory: str, name: str) -> str:
+    """Say by a file of whose process and when this runs, and wait for ``go``."""
+    place = Path(directory, f"{name}.{os.getpid()}.{time.monotonic_ns()}")
+    place.touch()
+    while not Path(directory, "go").exists():
+        time.sleep(GLANCE_SECONDS)
+    place.rename(f"{place}.{time.monotonic_ns()}")
+    return name
+
+
+@task(max_attempts=1)
+def whose_process() -> int:
+    """Return the process that runs this."""
+    return os.getpid()
+
+
+@task(max_attempts=1, timeout=timedelta(seconds=0.2))
+def hold_the_interpreter(directory: str) -> None:
+    """Compute what no exception interrupts, for about an hour."""
+    Path(directory, "started").write_text(str(os.getpid()))
+    re.match("(a+)+$", "a" * 40 + "b")
+
+
+@task
+def hold_the_interpreter_past_the_lease() -> None:
+    """Be in C for 3 s, as an extension module that never lets others run."""
+    ctypes.PyDLL(None).usleep(3_000_000)
+
+
+@task(max_attempts=1)
+def leave_autocommit_off() -> None:
+    """Write, and commit never again."""
+    transaction.set_autocommit(False)
+    Account.objects.create(name="never committed")
+
+
+@task(max_attempts=1)
+def return_too_much() -> str:
+    """Return 20 MB."""
+    return "x" * 20_000_000
+
+
+class Unprintable(Exception):
+    """Raises when somebody asks what it says."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@task(max_attempts=1)
+def raise_unprintable() -> None:
+    """Raise what cannot be told."""
+    raise Unprintable
+
+
+@task(max_attempts=1, takes_context=True)
+def speak_in_nul(context: TaskContext, text: str, *, is_raised: bool) -> str:
+    """Put a text that no database stores wherever a text can be put."""
+    context.metadata[text] = text
+    context.save_metadata()
+    if is_raised:
+        raise type(text, (ValueError,), {})(text)
+    return text
+
+
+@task(max_attempts=1)
+def greet(*, name: str) -> str:
+    """Return a greeting; the argument was called otherwise once."""
+    return f"Hello {name}"
+
+
+@task(max_attempts=1, timeout=timedelta(seconds=0.2))
+def go_on_for_ever(directory: str) -> None:
+    """Compute in Python for ever."""
+    Path(directory, "started").write_text(str(os.getpid()))
+    while True:
+        pass
+
+
+@task(max_attempts=1)
+def go_on_until_cancelled(directory: str) -> None:
+    """Compute in Python for ever, with no timeout."""
+    Path(directory, "started").write_text(str(os.getpid()))
+    while True:
+        pass
+
+
+@task(max_attempts=1, timeout=timedelta(seconds=0.2))
+async def block_the_loop() -> None:
+    """Wait on the event loop's thread for an hour."""
+    time.sleep(3600)  # noqa: ASYNC251 - that is what it is about
+
+
+@task(max_attempts=1)
+async def await_go(directory: str) -> int:
+    """Say who runs this, and await a file named ``go``."""
+    Path(directory, "started").write_text(str(os.getpid()))  # noqa: ASYNC240
+    while not Path(directory, "go").exists():  # noqa: ASYNC110, ASYNC240 - a glance
+        await asyncio.sleep(GLANCE_SECONDS)
+    return os.getpid()

@@ -18,9 +18,11 @@ GLANCE_SECONDS = 0.02
 ROOT = Path(__file__).parent.parent.parent
 
 
-def eventually(condition: Callable[[], object], what: str) -> None:
-    """Wait until the condition is true; fail, naming it, after 20 s."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+def eventually(
+    condition: Callable[[], object], what: str, *, within: float = PATIENCE_SECONDS
+) -> None:
+    """Wait until the condition is true; fail, naming it, when time is over."""
+    deadline = time.monotonic() + within
     glance = threading.Event()
     while not condition():
         assert time.monotonic() < deadline, f"never: {what}"

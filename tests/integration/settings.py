@@ -1,5 +1,6 @@
 """The site under test with quick leases, for real worker processes."""
 
+import os
 from datetime import timedelta
 
 from tests.settings import *  # noqa: F403
@@ -7,8 +8,9 @@ from tests.settings import *  # noqa: F403
 ERRANDS = {
     "IMPORTS": ["tests.integration.hostile_tasks"],
     "HEARTBEAT": timedelta(seconds=0.3),
-    "LEASE": timedelta(seconds=2),
+    "LEASE": timedelta(seconds=float(os.environ.get("LEASE_SECONDS", "2"))),
     "SWEEP": timedelta(seconds=0.5),
+    "TIMEOUT_GRACE": timedelta(seconds=0.3),
 }
 LOGGING = {
     "version": 1,

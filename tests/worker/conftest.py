@@ -10,6 +10,7 @@ from django.db import Error
 from django.utils import timezone
 
 from errands.queue.claims import Claim, Payload, Selection, Settlement
+from errands.queue.horizon import Horizon
 from errands.queue.store import Store
 from errands.worker import courier as courier_module
 from errands.worker.announcing import Announcer
@@ -60,7 +61,14 @@ class RememberingStore:
         self.asked: list[int] = []
         self.outage: list[Error] = []
 
-    def claim(self, worker_id: UUID, selection: Selection, limit: int) -> list[Claim]:
+    def claim(
+        self,
+        worker_id: UUID,
+        selection: Selection,
+        limit: int,
+        *,
+        horizon: Horizon | None = None,
+    ) -> list[Claim]:
         self._may_fail()
         self.asked.append(limit)
         taken, self.ready = self.ready[:limit], self.ready[limit:]
@@ -76,6 +84,9 @@ class RememberingStore:
         self._may_fail()
         self.released += claims
         return len(claims)
+
+    def paused(self) -> frozenset[str]:
+        return frozenset()
 
     def held_by(self, worker: str, limit: int) -> list[Claim]:
         return self.held
@@ -95,7 +106,7 @@ def remembering() -> RememberingStore:
 
 @pytest.fixture
 def slots(tmp_path: Path) -> Iterator[Slots]:
-    slots = Slots.create(tmp_path / "slots", threads=2)
+    slots = Slots.create(tmp_path / "slots", places=4)
     yield slots
     slots.close()
 
@@ -126,7 +137,7 @@ def real_workplace(transactional_db: None, slots: Slots) -> Workplace:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier_module, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(courier_module, "COURIER_POLL_SECONDS", 0.001)
     monkeypatch.setattr(courier_module, "OVERRUN_SECONDS", 0.001)
     monkeypatch.setattr(
         courier_module, "Outage", lambda loop: Outage(loop, sleep=[].append)

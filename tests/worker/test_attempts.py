@@ -20,6 +20,7 @@ from errands.worker.announcing import Announcer
 from errands.worker.attempts import Attempts
 from errands.worker.connections import clean_connections, keep_connections
 from errands.worker.executor import Executor
+from errands.worker.loop import Loop
 from errands.worker.workplace import Workplace
 from tests.testapp import tasks
 from tests.worker.conftest import claim_of
@@ -75,7 +76,7 @@ def test_a_claimed_task_is_run_and_timed(attempts: Attempts, claim):
     tasks.add.enqueue(2, right=3)
     before = timezone.now()
 
-    settlement, result = attempts.make(claim())
+    settlement, result, *_ = attempts.make(claim())
 
     assert settlement.outcome == Succeeded(5)
     assert before <= settlement.started_at <= settlement.finished_at <= timezone.now()
@@ -100,7 +101,7 @@ def test_an_unknown_task_fails_when_patience_ends(attempts: Attempts, settings):
     long_ago = timezone.now() - timedelta(hours=2)
     unknown = replace(claim_of(1, path="shop.tasks.renamed"), enqueued_at=long_ago)
 
-    settlement, result = attempts.make(unknown)
+    settlement, result, *_ = attempts.make(unknown)
 
     assert result is None
     assert isinstance(settlement.outcome, Failed)
@@ -113,7 +114,7 @@ def test_a_call_that_cannot_be_read_fails_the_task_and_not_the_worker(
 ):
     broken = replace(claim_of(1, path=tasks.nothing.module_path), payload="{")
 
-    settlement, result = attempts.make(broken)
+    settlement, result, *_ = attempts.make(broken)
 
     assert result is None
     assert isinstance(settlement.outcome, Failed)
@@ -186,7 +187,9 @@ def test_an_executor_names_the_task_before_it_runs_it(real_workplace: Workplace,
     real_workplace.inbox.put(taken)
     real_workplace.inbox.put(None)
 
-    executor = Executor(0, real_workplace)
+    attempts = Attempts(real_workplace)
+    loop = Loop(real_workplace, attempts)
+    executor = Executor(0, real_workplace, attempts, loop=loop)
     executor.run()
 
     assert real_workplace.slots.started == {taken.id}
@@ -266,3 +269,14 @@ def test_a_worker_keeps_its_connections_unless_the_site_gave_them_an_age(monkeyp
 
     ages = {alias: each["CONN_MAX_AGE"] for alias, each in configured.items()}
     assert ages == {"default": None, "aged": 600, "pooled": 0}
+
+
+def test_what_waited_until_the_lease_may_have_ended_is_not_started(
+    real_workplace: Workplace, claim
+):
+    tasks.add.enqueue(1)
+    attempts = Attempts(real_workplace, may_start=lambda: False)
+
+    settlement, *_ = attempts.make(claim())
+
+    assert settlement.outcome == Snoozed(timedelta())

@@ -4,6 +4,8 @@ No executor runs: the tests take claims from the inbox and put outcomes into
 the outbox themselves, so that each round is the only thing that happens.
 """
 
+import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -308,3 +310,73 @@ def test_a_limit_counts_attempts(remembering: RememberingStore, workplace, heart
 
     assert remembering.asked == [1]
     assert not courier._is_done
+
+
+@pytest.fixture
+def wired(workplace, heartbeat) -> Courier:
+    """A courier that need not look for six seconds, and is no burst."""
+    staying = replace(workplace, options=replace(workplace.options, burst=False))
+    staying.bells.wire(is_wired=True)
+    return Courier(staying, heartbeat, [])
+
+
+def test_a_stop_wakes_a_courier_that_need_not_look_for_seconds(wired, workplace):
+    stop = threading.Timer(0.05, workplace.stop.request)
+    began = time.monotonic()
+
+    stop.start()
+    settled = wired.work()
+
+    assert settled
+    assert time.monotonic() - began < 2.0
+
+
+def test_rings_do_not_keep_claims_waiting_behind_tasks_that_overrun(
+    courier, workplace, remembering, monkeypatch
+):
+    remembering.ready = [claim_of(1), claim_of(2)]
+    round_of(courier)
+    workplace.inbox.get_nowait()
+    courier._moved_at = -1.0
+
+    workplace.bells.courier.ring()
+    round_of(courier)
+
+    assert [claim.id for claim in remembering.released] == [2]
+
+
+def test_a_ring_lets_an_idle_courier_claim_at_once_and_once_more(wired, remembering):
+    began = time.monotonic()
+
+    wired._bell.ring()
+    round_of(wired)
+    round_of(wired)
+
+    assert len(remembering.asked) == 2
+    assert time.monotonic() - began < 2.0
+
+
+def test_while_every_thread_is_busy_rings_cost_no_claim(courier, workplace, remembering):
+    remembering.ready = [claim_of(1), claim_of(2)]
+    round_of(courier)
+    waiting_in(workplace)
+
+    for _ in range(5):
+        workplace.outbox.put(None)
+        round_of(courier)
+
+    assert remembering.asked == [2]
+
+
+def test_with_pools_nothing_is_claimed_ahead(remembering, workplace, heartbeat, end):
+    options = replace(workplace.options, queues="default:3", burst=False)
+    pooled = replace(workplace, options=options)
+    courier = Courier(pooled, heartbeat, [])
+    remembering.ready = [claim_of(number) for number in range(100)]
+    round_of(courier)
+
+    for claim in waiting_in(pooled):
+        end(claim, Snoozed(timedelta()), seconds=0.0001)
+    round_of(courier)
+
+    assert remembering.asked == [3, 3]

@@ -1,11 +1,14 @@
 """The worker's options: refused with a reason, shared out, carried as JSON."""
 
 import re
+from argparse import ArgumentParser
+from dataclasses import fields
 
 import pytest
 
-from errands.queue.claims import Selection
-from errands.worker.options import WorkerOptions
+from errands.queue.selection import REMEDY, Selection
+from errands.worker import options as options_module
+from errands.worker.options import WorkerOptions, add_arguments
 
 
 def test_threads_and_grace_come_from_the_site_unless_they_are_given(settings):
@@ -22,8 +25,12 @@ def test_threads_and_grace_come_from_the_site_unless_they_are_given(settings):
         ({"threads": 0}, "--threads is 0; it takes 1 or more."),
         ({"processes": -1}, "--processes is -1; it takes 1 or more."),
         ({"limit": 0}, "--limit is 0; it takes 1 or more."),
+        ({"coroutines": 0}, "--coroutines is 0; it takes 1 or more."),
+        ({"max_tasks": 0}, "--max-tasks is 0; it takes 1 or more."),
+        ({"max_rss": -1}, "--max-rss is -1; it takes 1 or more."),
+        ({"name": "x" * 81}, "--name has 81 characters; it takes up to 80."),
         ({"grace": -0.5}, "--grace is -0.5; it takes 0 or more seconds."),
-        ({"queues": " , "}, "' , ' names no queue. Use 'mail,default' or '*'."),
+        ({"queues": " , "}, f"' , ' names no queue. {REMEDY}"),
     ],
 )
 def test_what_makes_no_sense_is_refused_with_the_remedy(given, message):
@@ -56,3 +63,27 @@ def test_a_child_reads_exactly_what_the_supervisor_was_told():
     options = WorkerOptions(queues="a,b", burst=True, grace=0.5, min_priority=3)
 
     assert WorkerOptions.parse(options.dump()) == options
+
+
+def test_a_place_is_needed_for_each_thread_and_each_coroutine():
+    options = WorkerOptions(queues="mail:2,default:8,*", threads=4, coroutines=30)
+
+    assert options.executors == 14
+    assert options.places == 44
+
+
+def test_memory_cannot_be_bounded_where_nobody_can_tell_it(monkeypatch):
+    monkeypatch.setattr(options_module, "resident_megabytes", lambda: None)
+
+    with pytest.raises(ValueError, match="--max-rss needs /proc"):
+        WorkerOptions(max_rss=500)
+
+
+def test_every_option_but_those_for_supervisors_is_on_the_command_line():
+    parser = ArgumentParser()
+    add_arguments(parser)
+
+    told = vars(parser.parse_args(["--max-rss", "500", "--coroutines", "7"]))
+
+    assert set(told) == {field.name for field in fields(WorkerOptions)} - {"quarantine"}
+    assert WorkerOptions.of_command(told) == WorkerOptions(max_rss=500, coroutines=7)

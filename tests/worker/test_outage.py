@@ -1,11 +1,13 @@
 """What a loop does while its database is away."""
 
 import logging
+import threading
+import time
 
 import pytest
 from django.db import OperationalError, ProgrammingError
 
-from errands.worker.outage import Outage
+from errands.worker.outage import LONGEST_WAIT, SPACING, Outage, Turns
 
 
 @pytest.fixture
@@ -63,3 +65,41 @@ def test_missing_tables_are_waited_for_as_migrations(
 
     assert caplog.messages == [f"courier: waiting for migrations: {error}"]
     assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_loops_take_turns_that_are_spaced_out():
+    turns = Turns(clock=lambda: 100.0)
+
+    taken = [turns.take(0.5) for _ in range(4)]
+
+    assert taken == pytest.approx([100.5 + SPACING * loop for loop in range(4)])
+
+
+def test_many_processes_share_what_one_may_do():
+    turns = Turns(clock=lambda: 100.0)
+    turns.share_among(4)
+
+    first, second = turns.take(0.5), turns.take(0.5)
+
+    assert second - first == pytest.approx(4 * SPACING)
+
+
+def test_nobody_waits_for_ever_for_a_turn():
+    turns = Turns(clock=lambda: 100.0)
+
+    last = [turns.take(0.5) for _ in range(1000)][-1]
+
+    assert last == 100.0 + LONGEST_WAIT
+
+
+def test_the_first_answer_wakes_all_that_wait():
+    turns = Turns()
+    waiting = [threading.Thread(target=turns.wait, args=[15.0]) for _ in range(3)]
+    for thread in waiting:
+        thread.start()
+
+    while any(thread.is_alive() for thread in waiting):
+        turns.end()
+        waiting[0].join(0.01)
+
+    assert turns.take(0.5) - time.monotonic() < 1.0

@@ -1,5 +1,6 @@
 """The memory a child shares with its supervisor."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -11,14 +12,14 @@ from errands.worker.slots import Slots
 
 @pytest.fixture
 def supervisors(tmp_path: Path) -> Iterator[Slots]:
-    slots = Slots.create(tmp_path / "slots", threads=3)
+    slots = Slots.create(tmp_path / "slots", places=3)
     yield slots
     slots.close()
 
 
 @pytest.fixture
 def childs(supervisors: Slots) -> Iterator[Slots]:
-    slots = Slots(supervisors.path)
+    slots = Slots.open(supervisors.path)
     yield slots
     slots.close()
 
@@ -64,3 +65,55 @@ def test_the_next_child_finds_a_clean_place_and_the_counts_of_all(supervisors: S
     assert not supervisors.is_ready
     assert supervisors.worker_id == fresh
     assert supervisors.succeeded == 5
+
+
+def test_a_task_is_overdue_from_its_deadline_until_its_attempt_ends(
+    supervisors: Slots, childs: Slots
+):
+    childs.start(0, 17)
+    childs.limit(0, 1_000)
+    childs.start(1, 18)
+
+    assert supervisors.overdue(999) == set()
+    assert supervisors.overdue(1_000) == {17}
+    childs.free(0)
+    assert supervisors.overdue(1_000) == set()
+    assert supervisors.started == {17, 18}
+
+
+def test_the_next_task_of_a_place_inherits_no_deadline(supervisors: Slots, childs: Slots):
+    childs.start(2, 17)
+    childs.limit(2, 1)
+
+    childs.start(2, 18)
+
+    assert supervisors.overdue() == set()
+
+
+def test_deadlines_are_instants_of_the_monotonic_clock(supervisors: Slots, childs: Slots):
+    childs.start(2, 17)
+    childs.limit(2, time.monotonic_ns())
+
+    assert supervisors.overdue() == {17}
+
+
+def test_a_child_that_leaves_stays_ready_until_the_next_one(
+    supervisors: Slots, childs: Slots
+):
+    childs.say_ready()
+    childs.say_leaving()
+    childs.say_ready()
+
+    assert supervisors.is_leaving
+    assert supervisors.is_ready
+    supervisors.prepare(uuid4())
+    assert not supervisors.is_leaving
+
+
+def test_a_process_without_supervisor_has_words_of_its_own():
+    slots = Slots.private(places=1)
+
+    slots.start(0, 17)
+
+    assert slots.started == {17}
+    slots.close()

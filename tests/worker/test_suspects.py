@@ -5,8 +5,13 @@ from dataclasses import replace
 import pytest
 
 from errands.exceptions import TaskCrashed, WorkerLost
+from errands.queue import records
 from errands.queue.claims import Claim
+from errands.queue.models import TaskRow
+from errands.queue.states import TaskState
 from errands.tasks.outcomes import AttemptError
+from errands.worker.upkeep import Upkeep
+from tests.testapp import tasks
 from tests.worker.conftest import claim_of
 
 
@@ -14,7 +19,7 @@ def crashed(claim: Claim, *errors: Exception) -> Claim:
     stored = [AttemptError.of(error) for error in errors]
     return replace(
         claim,
-        crashes=1,
+        crashes=sum(isinstance(error, TaskCrashed) for error in errors),
         errors=[
             {
                 "exception_class_path": error.exception_class_path,
@@ -36,42 +41,56 @@ RAISED = ValueError("no luck")
         ([KILLED], True),
         ([RAISED, KILLED], True),
         ([LOST], False),
+        ([LOST, LOST], True),
+        ([KILLED, LOST], True),
+        ([LOST, RAISED], False),
         ([KILLED, RAISED], False),
     ],
-    ids=["killed", "killed at last", "lost host", "lived on and raised"],
+    ids=[
+        "killed",
+        "killed at last",
+        "lost host",
+        "lost again",
+        "killed and lost",
+        "lost and raised",
+        "lived on and raised",
+    ],
 )
 def test_a_suspect_is_what_ran_last_in_a_process_that_died(errors, expected):
     assert crashed(claim_of(1), *errors).is_suspect is expected
+
+
+@pytest.mark.parametrize(
+    ("errors", "state"),
+    [
+        ([], TaskState.READY),
+        ([RAISED], TaskState.READY),
+        ([LOST], TaskState.SUSPECT),
+        ([KILLED], TaskState.SUSPECT),
+        ([LOST, RAISED], TaskState.READY),
+    ],
+    ids=["the first time", "after an exception", "again", "after a kill", "raised since"],
+)
+def test_what_is_lost_again_runs_alone_for_it_may_hold_up_its_worker(errors, state):
+    claim = crashed(claim_of(1), *errors)
+
+    record = records.crashed(claim, LOST, worker_name="anna")
+
+    assert record.state == state
 
 
 def test_a_task_that_never_crashed_is_no_suspect():
     assert not claim_of(1).is_suspect
 
 
-def test_a_process_runs_one_suspect_at_a_time_beside_others(
-    workplace, remembering, courier_round
-):
-    first, second = (crashed(claim_of(number), KILLED) for number in (1, 2))
-    remembering.ready = [first, second]
+def test_upkeep_tells_the_supervisor_of_suspects_that_somebody_left(real_workplace):
+    upkeep = Upkeep(real_workplace)
+    upkeep.keep_up()
+    before = real_workplace.slots.reports
+    tasks.nothing.enqueue()
+    TaskRow.objects.update(state=TaskState.SUSPECT)
+    upkeep._sweep_at = 0.0
 
-    courier_round()
-    running = workplace.inbox.get_nowait()
-    remembering.ready = [claim_of(3)]
-    courier_round()
-    beside = workplace.inbox.get_nowait()
+    upkeep.keep_up()
 
-    assert (running.id, beside.id) == (1, 3)
-    assert [each.claim.id for each in remembering.settled] == [2]
-
-
-def test_a_burst_does_not_end_while_a_suspect_waits_for_its_turn(
-    remembering, courier_round, courier
-):
-    remembering.ready = [crashed(claim_of(number), KILLED) for number in (1, 2)]
-    courier_round()
-
-    courier._in_hand.clear()
-    courier_round()
-
-    assert remembering.ready == []
-    assert not courier._is_done
+    assert (before, real_workplace.slots.reports) == (0, 1)

@@ -22,7 +22,7 @@ def upkeep(real_workplace: Workplace) -> Upkeep:
 
 def test_due_tasks_become_ready_and_the_courier_is_woken(upkeep, real_workplace):
     tasks.nothing.using(run_after=timedelta(hours=1)).enqueue()
-    TaskRow.objects.update(run_at=timezone.now())
+    TaskRow.objects.update(run_at=timezone.now() - timedelta(seconds=1))
 
     upkeep.keep_up()
 
@@ -33,11 +33,42 @@ def test_due_tasks_become_ready_and_the_courier_is_woken(upkeep, real_workplace)
 def test_it_looks_again_after_a_second_or_when_the_next_task_is_due(upkeep):
     without = upkeep.keep_up()
     tasks.nothing.using(run_after=timedelta(seconds=0.5)).enqueue()
+    upkeep._workplace.bells.upkeep.ring()
+    upkeep.announce_for(1.0)
 
     soon = upkeep.keep_up()
 
-    assert without == 1.0
+    assert 0.9 < without <= 1.0
     assert 0 <= soon <= 0.5
+
+
+def test_with_a_waker_at_work_it_looks_each_six_seconds(upkeep, real_workplace):
+    real_workplace.bells.wire(is_wired=True)
+
+    pause = upkeep.keep_up()
+
+    assert 5.9 < pause <= 6.0
+
+
+def test_between_two_looks_nobody_asks_what_is_due(upkeep, monkeypatch):
+    asked: list[int] = []
+    monkeypatch.setattr(upkeep._store, "next_due", lambda: asked.append(1))
+
+    upkeep.keep_up()
+    upkeep.keep_up()
+
+    assert len(asked) == 1
+
+
+def test_a_task_that_somebody_else_stages_makes_no_busy_loop(upkeep, monkeypatch):
+    monkeypatch.setattr(upkeep._store, "next_due", timedelta)
+    monkeypatch.setattr(upkeep._store, "stage", lambda limit: 0)
+    upkeep.keep_up()  # Connects, and sweeps for the first time.
+    upkeep._look_at = 0.0
+
+    pause = upkeep.keep_up()
+
+    assert 0.04 < pause <= 0.05
 
 
 def test_what_a_worker_without_a_row_holds_is_rescued(upkeep, real_workplace):
@@ -71,10 +102,10 @@ def test_announcements_nobody_had_time_for_are_made(upkeep, real_workplace):
 
 
 def test_an_error_nobody_thought_of_ends_no_upkeep(upkeep, monkeypatch, caplog):
-    def stumble(limit: int) -> int:
+    def stumble() -> None:
         raise RuntimeError("a stone")
 
-    monkeypatch.setattr(upkeep._store, "stage", stumble)
+    monkeypatch.setattr(upkeep._store, "next_due", stumble)
 
     pause = upkeep.try_to_keep_up()
 

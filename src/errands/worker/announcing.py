@@ -54,7 +54,7 @@ class Announcer:
         self.count += 1
 
     def _announce(self, attempted: Attempted) -> None:
-        settlement, result = attempted
+        settlement, result = attempted.settlement, attempted.result
         if result is None:
             return
         self._backend.finished_result(result, settlement)
@@ -77,4 +77,5 @@ class Announcer:
 
     def _send(self, outcome: Outcome, **told: Any) -> None:
         for signal in SIGNALS[type(outcome)]:
-            signal.send_robust(type(self._backend), **told)
+            if signal.receivers:
+                signal.send_robust(type(self._backend), **told)

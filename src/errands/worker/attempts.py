@@ -1,70 +1,166 @@
-"""From a claim to an attempt that has ended, whatever happens in between."""
+"""From a claim to an attempt that has ended, whatever happens in between.
+
+::
+
+    claim ──prepare──► Attempt ──run───► Attempted      in an executor's thread
+                │              ──arun──► Attempted      on the event loop
+                └────────────► Attempted                it is not tried here now
+
+Nothing that belongs to an attempt stays behind: it runs in a copy of the
+thread's context, and database connections are cleaned after it. What it has
+changed for the whole process is put back when no other runs.
+"""
 
 import logging
-from contextvars import copy_context
-from datetime import datetime, timedelta
+from asyncio import CancelledError, create_task, wait
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from functools import partial
+from typing import Any
 
-from django.tasks import Task, TaskResult
+from asgiref.sync import async_to_sync, sync_to_async
+from django.db import Error
 from django.tasks.signals import task_started
 from django.utils import timezone
 
 from errands.conf import settings
-from errands.exceptions import ErrandsError, UnknownTask
-from errands.queue.claims import Claim, Payload, Settlement
-from errands.tasks.attempt import judge, perform
-from errands.tasks.outcomes import AttemptError, Failed, Outcome, Snoozed, Succeeded
+from errands.exceptions import TaskCancelled, UnknownTask
+from errands.queue.claims import Claim, Payload
+from errands.tasks.attempt import Terms, aperform, options_of, perform
+from errands.tasks.interrupting import Control
+from errands.tasks.outcomes import AttemptError, Failed, Outcome, Snoozed
+from errands.tasks.rates import Rate
 from errands.tasks.registry import registry
+from errands.worker.attempt import Attempt
 from errands.worker.connections import clean_connections
+from errands.worker.oversight import Oversight
+from errands.worker.surroundings import Surroundings
+from errands.worker.transactional import in_one_transaction
 from errands.worker.workplace import Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")
 
 UNKNOWN_TASK_PAUSE = timedelta(seconds=60)
+OUTAGE_PAUSE = timedelta(seconds=5)
 
 
 class Attempts:
     """Makes the attempts of one process, in any of its threads."""
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(
+        self, workplace: Workplace, *, may_start: Callable[[], bool] = lambda: True
+    ) -> None:
         self._workplace = workplace
+        self._may_start = may_start
         self._backend = workplace.store.backend
         self._missed: set[str] = set()
+        self._oversight = Oversight(workplace)
+        # A process without a supervisor is somebody else's.
+        is_ours = workplace.slots.path is not None
+        self._surroundings = Surroundings() if is_ours else None
+
+    def prepare(self, claim: Claim) -> Attempt | Attempted:
+        """Return an attempt that may start, or how it ended without one.
+
+        Never raises. A task that is unknown here, over its rate, or whose
+        permission to start the database did not give in an outage is given
+        back uncharged; so is one that waited in this process until its lease
+        may have ended, as after a SIGSTOP.
+        """
+        attempt = Attempt(claim, self._workplace.name)
+        try:
+            if self._surroundings and not self._workplace.controls:
+                self._surroundings.restore()
+            return attempt.context.run(self._prepared, attempt)
+        except Error:
+            logger.warning("Task id=%s could not be prepared", claim.uuid, exc_info=True)
+            clean_connections()
+            return attempt.ended(Snoozed(OUTAGE_PAUSE))
+        except BaseException as escaped:  # noqa: BLE001 - logged
+            return self._broken(attempt, escaped)
 
     def make(self, claim: Claim) -> Attempted:
-        """Run a claimed task once; never raises.
+        """Make a whole attempt in this thread, at an async task too; never raises."""
+        ready = self.prepare(claim)
+        return ready if isinstance(ready, Attempted) else self.run(ready)
 
-        In a copy of the thread's context: a language or any other context
-        variable that the task sets is gone with it.
+    def run(self, attempt: Attempt, place: int = 0) -> Attempted:
+        """Run an attempt in this thread; never raises.
+
+        A coroutine gets a loop of its own; what it does in ``sync_to_async`` is
+        done in this thread.
         """
-        started_at = timezone.now()
         try:
-            outcome, result = copy_context().run(self._attempt, claim)
-            return Attempted(self._settlement(claim, outcome, started_at), result)
-        except BaseException as escaped:
-            told = (claim.uuid, claim.path)
-            logger.exception("Task id=%s path=%s broke its attempt", *told)
-            failed = Failed(AttemptError.of(escaped))
-            return Attempted(self._settlement(claim, failed, started_at), None)
+            if attempt.is_async:
+                return attempt.context.run(async_to_sync(self.arun), attempt, place)
+            with self._oversight.of(attempt, place):
+                return attempt.context.run(self._run, attempt)
+        except BaseException as escaped:  # noqa: BLE001 - logged
+            return self._broken(attempt, escaped)
 
-    def _attempt(self, claim: Claim) -> tuple[Outcome, TaskResult | None]:
+    async def arun(self, attempt: Attempt, place: int) -> Attempted:
+        """Run an attempt at an async task on this loop; never raises."""
+        try:
+            with self._oversight.of(attempt, place):
+                terms = self._terms(attempt)
+                outcome = await _alone(aperform(attempt.task, attempt.result, terms))
+            left_open = await sync_to_async(clean_connections)()
+            return attempt.ended(attempt.judged(outcome, left_open))
+        except (Exception, CancelledError) as escaped:  # noqa: BLE001 - logged
+            return self._broken(attempt, escaped)
+
+    def _prepared(self, attempt: Attempt) -> Attempt | Attempted:
+        claim = attempt.claim
         task = registry.find(claim.path)
         if task is None:
-            return self._unknown(claim), None
-        call = Payload.parse(claim.payload)
-        result = self._backend.result_for(claim, call, self._workplace.name)
-        task_started.send_robust(type(self._backend), task_result=result)
-        outcome = perform(
-            task,
-            result,
+            return attempt.ended(self._unknown(claim))
+        attempt.task, attempt.call = task, Payload.parse(claim.payload)
+        attempt.options = options_of(task)
+        attempt.result = self._backend.result_for(claim, attempt.call, attempt.worker)
+        if (wait := self._wait_for_rate(attempt.call)) is not None:
+            return attempt.ended(Snoozed(wait))
+        attempt.control = Control(self._workplace.stop.control)
+        if claim.cancel_requested:
+            attempt.control.interrupt(TaskCancelled)
+        if claim.at_most_once and not self._workplace.store.begin(claim):
+            return attempt.lost()
+        self._announce_start(attempt)
+        return attempt
+
+    def _announce_start(self, attempt: Attempt) -> None:
+        """Tell receivers; one that raises costs the task nothing."""
+        try:
+            task_started.send_robust(type(self._backend), task_result=attempt.result)
+        except BaseException:
+            logger.exception("Task id=%s: a receiver broke out", attempt.claim.uuid)
+
+    def _run(self, attempt: Attempt) -> Attempted:
+        if attempt.options.transactional:
+            run = partial(self._performed, attempt)
+            return in_one_transaction(self._workplace.store, attempt, run)
+        outcome = self._performed(attempt)
+        return attempt.ended(attempt.judged(outcome, clean_connections()))
+
+    def _performed(self, attempt: Attempt) -> Outcome:
+        return perform(attempt.task, attempt.result, self._terms(attempt))
+
+    def _terms(self, attempt: Attempt) -> Terms:
+        claim = attempt.claim
+        return Terms(
             token=claim.token,
-            carried=call.carried,
-            control=self._workplace.stop.control,
+            carried=attempt.call.carried,
+            control=attempt.control,
             max_attempts=claim.max_attempts,
+            metadata=claim.metadata,
+            save_metadata=partial(self._workplace.store.save_metadata, claim),
         )
-        left_open = clean_connections()
-        if left_open and isinstance(outcome, Succeeded):
-            outcome = _judge_left_open(left_open, task, result)
-        return outcome, result
+
+    def _wait_for_rate(self, call: Payload) -> timedelta | None:
+        if "rate" not in call.options:
+            return None
+        key, text = call.options["rate"]
+        return self._workplace.store.take(key, Rate.parse(text))
 
     def _unknown(self, claim: Claim) -> Outcome:
         """Leave a task to workers with newer code, for as long as is configured."""
@@ -81,18 +177,18 @@ class Attempts:
         )
         return Failed(AttemptError.of(unknown))
 
-    def _settlement(
-        self, claim: Claim, outcome: Outcome, started_at: datetime
-    ) -> Settlement:
-        return Settlement(
-            claim, outcome, started_at, timezone.now(), self._workplace.name
-        )
+    def _broken(self, attempt: Attempt, escaped: BaseException) -> Attempted:
+        told = (attempt.claim.uuid, attempt.claim.path)
+        logger.error("Task id=%s path=%s broke its attempt", *told, exc_info=escaped)
+        return attempt.ended(Failed(AttemptError.of(escaped)))
 
 
-def _judge_left_open(aliases: list[str], task: Task, result: TaskResult) -> Outcome:
-    """A success whose writes were rolled back is none."""
-    error = ErrandsError(
-        f"The task returned inside a transaction of {', '.join(aliases)}; what it "
-        "wrote there has been rolled back. Leave atomic() before returning."
-    )
-    return judge(error, task, result)
+async def _alone(performing: Any) -> Outcome:
+    """Await a coroutine as an asyncio task, which an interruption may cancel."""
+    running = create_task(performing)
+    while not running.done():
+        # By a task that cancels whatever runs on the loop.
+        with suppress(CancelledError):
+            await wait({running})
+    outcome: Outcome = running.result()
+    return outcome

@@ -1,12 +1,22 @@
 """Database connections that outlive attempts, and are clean before each."""
 
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from types import MappingProxyType
 
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.transaction import TransactionManagementError
 
 # Active, in a transaction, in a failed one: numbers of libpq.
 POSTGRESQL_IN_TRANSACTION = (1, 2, 3)
+# A flag of the MySQL protocol.
+MYSQL_IN_TRANSACTION = 1
+
+_callers: ContextVar[Mapping[str, int]] = ContextVar(
+    "errands_callers_transactions", default=MappingProxyType({})
+)
 
 
 def keep_connections() -> None:
@@ -21,6 +31,26 @@ def keep_connections() -> None:
             database["CONN_MAX_AGE"] = None
 
 
+@contextmanager
+def callers_transactions() -> Iterator[None]:
+    """Leave the transactions that are open now to the caller.
+
+    For attempts in a thread that is somebody else's, such as a test's inside the
+    transaction of its ``TestCase``: what an attempt leaves open above those is
+    rolled back, and their connections are never closed.
+    """
+    depths = {
+        connection.alias: len(connection.atomic_blocks)
+        for connection in connections.all(initialized_only=True)
+        if connection.in_atomic_block
+    }
+    before = _callers.set(depths)
+    try:
+        yield
+    finally:
+        _callers.reset(before)
+
+
 def clean_connections() -> list[str]:
     """Make this thread's connections fit for the next attempt.
 
@@ -28,8 +58,12 @@ def clean_connections() -> list[str]:
     rolled back: nobody is left who could commit it. A connection that broke,
     or is older than the site allows, is closed.
     """
-    left_open = []
+    left_open, callers = [], _callers.get()
     for connection in connections.all(initialized_only=True):
+        if connection.alias in callers:
+            if _unwind(connection, callers[connection.alias]):
+                left_open.append(connection.alias)
+            continue
         is_closed = _is_closed_below(connection)
         if _is_in_transaction(connection) or (not is_closed and _has_begun(connection)):
             left_open.append(connection.alias)
@@ -42,6 +76,16 @@ def clean_connections() -> list[str]:
             except Error:
                 _discard(connection)
     return left_open
+
+
+def _unwind(connection: BaseDatabaseWrapper, depth: int) -> bool:
+    """Roll back what was opened inside the caller's transactions."""
+    opened = connection.atomic_blocks[depth:]
+    error = TransactionManagementError("left open")
+    for block in reversed(opened):
+        with suppress(Error):
+            block.__exit__(type(error), error, None)
+    return bool(opened)
 
 
 def _discard(connection: BaseDatabaseWrapper) -> None:
@@ -71,6 +115,22 @@ def _has_begun(connection: BaseDatabaseWrapper) -> bool:
         return bool(driver.in_transaction)
     if connection.vendor == "postgresql":
         return driver.info.transaction_status in POSTGRESQL_IN_TRANSACTION
+    return _mysql_has_begun(connection)
+
+
+def _mysql_has_begun(connection: BaseDatabaseWrapper) -> bool:
+    """Return what PyMySQL knows, and mysqlclient has to ask the server.
+
+    MySQL itself has no answer: there, with mysqlclient, it goes unnoticed.
+    """
+    status = getattr(connection.connection, "server_status", None)
+    if status is not None:
+        return bool(status & MYSQL_IN_TRANSACTION)
+    if not getattr(connection, "mysql_is_mariadb", False):
+        return False
+    with suppress(Error), connection.cursor() as cursor:
+        cursor.execute("SELECT @@in_transaction")
+        return bool(cursor.fetchone()[0])
     return False
 
 
@@ -85,4 +145,4 @@ def _is_closed_below(connection: BaseDatabaseWrapper) -> bool:
                 return bool(driver.total_changes < 0)
         except Error:
             return True
-    return bool(getattr(driver, "closed", False))
+    return bool(getattr(driver, "closed", not getattr(driver, "open", True)))

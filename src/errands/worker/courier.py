@@ -28,24 +28,25 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from django.db import Error
 from django.utils import timezone
 
 from errands.queue.claims import Claim, Settlement
+from errands.queue.picking import Picker
+from errands.queue.suspects import IdlePicker, SuspectPicker
 from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
 from errands.worker.announcing import Announcer
 from errands.worker.heartbeat import Heartbeat
+from errands.worker.leaving import Leaving
 from errands.worker.outage import Outage
 from errands.worker.pace import Pace
-from errands.worker.workplace import Attempted, Workplace
+from errands.worker.workplace import COURIER_POLL_SECONDS, Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")
 
-POLL_SECONDS = 0.25
-SUSPECT_PAUSE = timedelta(seconds=1)
 OVERRUN_SECONDS = 0.1
 DRAINING_SECONDS = 0.01
 MOST_HELD = 10_000
@@ -62,8 +63,14 @@ class Courier:
         self._announcers = announcers
         self._store = workplace.store
         self._stop = workplace.stop
+        # SimpleQueue.put is safe in a signal handler.
+        self._stop.wake = partial(workplace.outbox.put, None)
         self._options = workplace.options
-        self._selection = workplace.options.selection
+        self._bell = workplace.bells.courier
+        self._picker = _picker_of(workplace)
+        self._leaving = Leaving(workplace.options)
+        self._is_leaving = False
+        self._has_pools = workplace.options.selection.has_pools
         self._pace = Pace(workplace.options.threads)
         self._in_hand: dict[int, Claim] = {}
         self._unsettled: list[Attempted] = []
@@ -71,7 +78,8 @@ class Courier:
         self._to_announce = 0
         self._is_unsure = False
         self._is_drained = False
-        self._snoozes_until = 0.0
+        self._moved_at = 0.0
+        self._is_idle_poll = False
 
     def work(self) -> bool:
         """Go round until there is nothing to do; return whether all was settled."""
@@ -83,23 +91,35 @@ class Courier:
             except Error as error:
                 self._is_unsure = True
                 outage.endure(error)
+                self._bell.ring()
         return self._give_up()
 
     def _go_round(self) -> None:
         self._gather()
+        self._bell.look()
         self._settle()
         if self._is_unsure:
             self._release_unknown()
-        if self._stop.is_requested:
+        self._leave_if_due()
+        if self._stop.is_requested or self._is_leaving:
             self._withdraw()
         else:
             self._claim()
+
+    def _leave_if_due(self) -> None:
+        """Claim nothing more once the process has done its share."""
+        if self._is_leaving or not (reason := self._leaving.reason(self._attempts)):
+            return
+        self._is_leaving = True
+        self._workplace.slots.say_leaving()
+        logger.info("process leaves after %s; another takes over", reason)
 
     @property
     def _is_done(self) -> bool:
         if self._stop.is_requested:
             return self._stop.is_overdue or self._is_idle
-        return self._is_idle and (self._is_drained or self._left_to_limit == 0)
+        is_over = self._is_drained or self._is_leaving or self._left_to_limit == 0
+        return self._is_idle and is_over
 
     @property
     def _is_idle(self) -> bool:
@@ -113,7 +133,17 @@ class Courier:
     @property
     def _left_to_limit(self) -> int | None:
         limit = self._options.limit
-        return None if limit is None else limit - self._attempts - len(self._in_hand)
+        if limit is None:
+            return None
+        # The children before us in this place have made some of them.
+        return limit - self._workplace.slots.attempts - len(self._in_hand)
+
+    def _within_bounds(self, wanted: int) -> int:
+        """Return how many of those wanted ``--limit`` and ``--max-tasks`` allow."""
+        bounds = [self._left_to_limit]
+        if (left := self._leaving.left(self._attempts)) is not None:
+            bounds.append(max(0, left - len(self._in_hand)))
+        return min([wanted, *(bound for bound in bounds if bound is not None)])
 
     def _gather(self) -> None:
         """Wait for the first outcome, and take all that there are.
@@ -121,32 +151,51 @@ class Courier:
         Where claims wait and nothing comes back, the tasks before them
         overrun: what has not started is released for other workers.
         """
-        outbox, is_waiting = self._workplace.outbox, not self._workplace.inbox.empty()
+        outbox = self._workplace.outbox
         try:
             self._take(outbox.get(timeout=self._patience))
         except Empty:
-            if is_waiting:
-                self._pace.forget()
-                self._withdraw()
-            return
+            self._is_idle_poll = self._is_idle and self._bell.is_wired
+        else:
+            self._is_idle_poll = False
         for _ in range(outbox.qsize()):
             self._take(outbox.get_nowait())
+        if self._left_to_overrun <= 0 and not self._workplace.inbox.empty():
+            self._pace.forget()
+            self._withdraw()
 
     @property
     def _patience(self) -> float:
-        if self._stop.is_requested or not self._workplace.inbox.empty():
+        if self._unsettled:
+            return 0.0
+        if self._stop.is_requested:
             return OVERRUN_SECONDS
+        if not self._workplace.inbox.empty():
+            return max(0.0, self._left_to_overrun)
         is_ending = self._options.burst and not self._in_hand and self._announcing
-        return DRAINING_SECONDS if is_ending else POLL_SECONDS
+        if is_ending:
+            return DRAINING_SECONDS
+        return min(self._bell.patience, self._longest_patience)
+
+    @property
+    def _longest_patience(self) -> float:
+        """A burst ends when others have ended, of which nobody tells."""
+        is_impatient = self._options.burst or not self._heartbeat.may_claim
+        return COURIER_POLL_SECONDS if is_impatient else self._bell.poll_seconds
+
+    @property
+    def _left_to_overrun(self) -> float:
+        return self._moved_at + OVERRUN_SECONDS - time.monotonic()
 
     def _take(self, attempted: Attempted | None) -> None:
         if attempted is None:
             return
         settlement = attempted.settlement
-        if not self._forget(settlement.claim):
+        if not self._forget(settlement.claim) or attempted.is_lost:
             _log_lost(settlement.claim)
             return
         self._unsettled.append(attempted)
+        self._moved_at = time.monotonic()
         seconds = (settlement.finished_at - settlement.started_at).total_seconds()
         self._pace.note(seconds)
 
@@ -160,9 +209,10 @@ class Courier:
     def _settle(self) -> None:
         if not self._unsettled:
             return
-        settled = self._store.settle([each.settlement for each in self._unsettled])
+        to_settle = [each for each in self._unsettled if not each.is_settled]
+        settled = self._store.settle([each.settlement for each in to_settle])
         for attempted in self._unsettled:
-            if attempted.settlement.claim.id in settled:
+            if attempted.is_settled or attempted.settlement.claim.id in settled:
                 self._acknowledge(attempted)
             else:
                 _log_lost(attempted.settlement.claim)
@@ -173,11 +223,13 @@ class Courier:
         if isinstance(outcome, Interrupted | Snoozed):
             return
         self._attempts += 1
-        if isinstance(outcome, Succeeded):
-            self._workplace.slots.count(succeeded=1)
-        elif not isinstance(outcome, Retry):
-            self._workplace.slots.count(failed=1)
+        has_succeeded = isinstance(outcome, Succeeded)
+        has_failed = not (has_succeeded or isinstance(outcome, Retry))
+        self._workplace.slots.count(
+            attempts=1, succeeded=has_succeeded, failed=has_failed
+        )
         self._to_announce += 1
+        self._moved_at = time.monotonic()
         self._workplace.inbox.put(attempted)
 
     def _claim(self) -> None:
@@ -185,41 +237,37 @@ class Courier:
 
         What is claimed ahead is topped up by halves, not one by one.
         """
-        ahead = self._pace.ahead
-        wanted = self._options.threads + ahead - len(self._in_hand)
+        ahead = self._ahead
+        awaiting = len(self._workplace.awaiting)
+        wanted = self._options.executors + awaiting + ahead - len(self._in_hand)
         if not ahead:
             wanted -= self._announcing
         if wanted < max(1, ahead // 2) or not self._heartbeat.may_claim:
             return
-        if self._left_to_limit is not None:
-            wanted = min(wanted, self._left_to_limit)
-        worker_id = self._heartbeat.identity.id
-        claims = self._store.claim(worker_id, self._selection, wanted) if wanted else []
+        wanted = self._within_bounds(wanted)
+        if self._is_idle_poll:
+            self._picker.trust_pauses()
+        claims = self._picker.claim(
+            self._heartbeat.identity.id,
+            wanted,
+            held=(claim.queue for claim in self._in_hand.values()),
+            awaiting=awaiting,
+        )
         self._workplace.slots.say_ready()
         for claim in claims:
             self._hand_out(claim)
         if self._options.burst and not claims and self._is_idle:
-            self._look_whether_drained()
+            self._is_drained = self._picker.is_drained()
+
+    @property
+    def _ahead(self) -> int:
+        """What waits in the inbox starts in any thread: pools allow none of it."""
+        return 0 if self._has_pools else self._pace.ahead
 
     def _hand_out(self, claim: Claim) -> None:
-        """Put a claim into the inbox, unless it is a suspect too many.
-
-        Suspects run one at a time in each process, beside tasks that are none:
-        so a poison pill takes each neighbour down once at most, and only its
-        own crashes add up to the cap.
-        """
-        held = self._in_hand.values()
-        if claim.is_suspect and any(each.is_suspect for each in held):
-            self._unsettled.append(self._returned(claim, Snoozed(SUSPECT_PAUSE)))
-            self._snoozes_until = time.monotonic() + 2 * SUSPECT_PAUSE.total_seconds()
-            return
         self._in_hand[claim.id] = claim
+        self._moved_at = time.monotonic()
         self._workplace.inbox.put(claim)
-
-    def _look_whether_drained(self) -> None:
-        """A burst waits for suspects that wait for each other."""
-        if time.monotonic() > self._snoozes_until:
-            self._is_drained = self._store.is_drained(self._selection)
 
     def _returned(self, claim: Claim, outcome: Outcome) -> Attempted:
         now = timezone.now()
@@ -270,6 +318,17 @@ class Courier:
             self._unsettled.append(self._returned(claim, Interrupted()))
             logger.warning("Task id=%s path=%s interrupted", claim.uuid, claim.path)
         self._in_hand = {}
+
+
+def _picker_of(workplace: Workplace) -> Picker | SuspectPicker | IdlePicker:
+    options, store = workplace.options, workplace.store
+    suspects = SuspectPicker(store, options.selection)
+    if options.quarantine:
+        return suspects
+    picker = Picker(store, options.selection, threads=options.threads)
+    if workplace.slots.path is not None:
+        return picker
+    return IdlePicker(picker, suspects, lambda: workplace.slots.reports)
 
 
 def _emptied[T](queue: SimpleQueue[T]) -> Iterator[T]:

@@ -1,15 +1,33 @@
 """What a worker was told: parsed once, passed on to its children as JSON."""
 
 import json
-from dataclasses import asdict, dataclass, field, replace
+from argparse import ArgumentParser
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from errands.conf import settings
 from errands.queue.claims import EVERY_QUEUE, Selection
+from errands.worker.memory import resident_megabytes
+
+AT_LEAST_ONE = (
+    "processes",
+    "threads",
+    "coroutines",
+    "limit",
+    "max_tasks",
+    "max_rss",
+)
+# Of the 100 a worker's row has room for, the rest numbers its processes.
+NAME_LIMIT = 80
 
 
 def _threads() -> int:
     return settings().threads
+
+
+def _coroutines() -> int:
+    return settings().coroutines
 
 
 def _grace() -> float:
@@ -24,7 +42,7 @@ class WorkerOptions:
     """The ``TASKS`` alias whose tasks are run."""
 
     queues: str = EVERY_QUEUE
-    """Queue names in strict order, ``*`` for every other one."""
+    """Queue names in strict order, ``mail*``, ``*``, and pools: ``mail:2,*``."""
 
     min_priority: int | None = None
     """Leave tasks below it to other workers."""
@@ -38,11 +56,20 @@ class WorkerOptions:
     threads: int = field(default_factory=_threads)
     """Tasks that run at the same time in one process."""
 
+    coroutines: int = field(default_factory=_coroutines)
+    """Tasks written with ``async def`` that run besides, in one process."""
+
     burst: bool = False
     """End when nothing is ready, due or running any more."""
 
     limit: int | None = None
     """End after this many attempts, shared out evenly among the processes."""
+
+    max_tasks: int | None = None
+    """Replace a process after about so many attempts."""
+
+    max_rss: int | None = None
+    """Replace a process that holds more megabytes of memory."""
 
     grace: float = field(default_factory=_grace)
     """Seconds that running tasks may go on after a stop was asked for."""
@@ -53,14 +80,28 @@ class WorkerOptions:
     lifeline: bool = False
     """Stop when standard input ends."""
 
+    quarantine: bool = False
+    """Run suspects, one at a time, until none waits; for a supervisor to say."""
+
     def __post_init__(self) -> None:
-        for option in ("processes", "threads", "limit"):
+        for option in AT_LEAST_ONE:
             value = getattr(self, option)
             if value is not None and value < 1:
-                raise ValueError(f"--{option} is {value}; it takes 1 or more.")
+                name = option.replace("_", "-")
+                raise ValueError(f"--{name} is {value}; it takes 1 or more.")
+        if self.max_rss is not None and resident_megabytes() is None:
+            raise ValueError("--max-rss needs /proc, which this system has not.")
         if self.grace < 0:
             raise ValueError(f"--grace is {self.grace:g}; it takes 0 or more seconds.")
+        self._check_name()
         _ = self.selection
+
+    def _check_name(self) -> None:
+        # Of a quarantine process it is longer, and has been checked before.
+        if len(self.name) > NAME_LIMIT and not self.quarantine:
+            raise ValueError(
+                f"--name has {len(self.name)} characters; it takes up to {NAME_LIMIT}."
+            )
 
     @property
     def selection(self) -> Selection:
@@ -71,6 +112,16 @@ class WorkerOptions:
             max_priority=self.max_priority,
         )
 
+    @property
+    def executors(self) -> int:
+        """Threads that run tasks in one process: those of pools are added up."""
+        return self.selection.threads(self.threads)
+
+    @property
+    def places(self) -> int:
+        """Tasks that can run in one process at the same time."""
+        return self.executors + self.coroutines
+
     def for_child(self, index: int) -> "WorkerOptions":
         """Return what a child is told: its number in the name, its share of the limit."""
         changed: dict[str, Any] = {}
@@ -80,6 +131,27 @@ class WorkerOptions:
             changed["limit"] = len(range(index, self.limit, self.processes))
         return replace(self, **changed)
 
+    def for_quarantine(self, number: int) -> "WorkerOptions":
+        """Return what a quarantine process is told: one task at a time."""
+        return replace(
+            self,
+            name=f"{self.name}-quarantine-{number + 1}" if self.name else "",
+            quarantine=True,
+            burst=True,
+            queues=",".join(term.pattern for term in self.selection.terms),
+            processes=1,
+            threads=1,
+            coroutines=1,
+            limit=None,
+            max_tasks=None,
+        )
+
+    @classmethod
+    def of_command(cls, told: Mapping[str, Any]) -> "WorkerOptions":
+        """Return what a command line says; it may say more than we know."""
+        known = {option.name for option in fields(cls)}
+        return cls(**{name: told[name] for name in known & told.keys()})
+
     def dump(self) -> str:
         """Return the options as JSON, for a child's command line."""
         return json.dumps(asdict(self))
@@ -88,3 +160,31 @@ class WorkerOptions:
     def parse(cls, text: str) -> "WorkerOptions":
         """Read what ``dump`` returned."""
         return cls(**json.loads(text))
+
+
+NUMBERS = {
+    "processes": "at a time",
+    "threads": "tasks at a time in each process",
+    "coroutines": "async tasks besides, in each process",
+    "min-priority": "leave what is below to others",
+    "max-priority": "leave what is above to others",
+    "limit": "end after N attempts",
+    "max-tasks": "replace a process after about N attempts",
+    "max-rss": "replace a process that holds more than N megabytes",
+}
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Add the worker's options to a command."""
+    add, defaults = parser.add_argument, WorkerOptions()
+    add("--backend", default=defaults.backend, help="alias in TASKS")
+    queues = "in strict order, with pools: mail:2,default,*"
+    add("--queues", default=defaults.queues, help=queues)
+    for name, what in NUMBERS.items():
+        number = getattr(defaults, name.replace("-", "_"))
+        add(f"--{name}", type=int, default=number, metavar="N", help=what)
+    add("--burst", action="store_true", help="end when nothing is left to do")
+    stopping = "seconds that running tasks have when the worker stops"
+    add("--grace", type=float, default=defaults.grace, help=stopping)
+    add("--name", default="", help="in results; default host:pid")
+    add("--lifeline", action="store_true", help="stop when standard input ends")

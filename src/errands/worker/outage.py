@@ -1,6 +1,13 @@
-"""What a loop does while its database is away."""
+"""What the loops of a process do while their database is away.
+
+Each backs off by itself, and no two ask at the same time: attempts to reach a
+database are spaced out over the loops of a process, and over the processes of
+a worker, so that all of it makes fewer than two a second. The first one that
+gets an answer wakes the others.
+"""
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,7 +17,50 @@ from django.db import Error, connections
 logger = logging.getLogger("errands.worker")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
+SPACING, LONGEST_WAIT = 0.6, 20.0
 UNMIGRATED = ("no such table", "does not exist", "doesn't exist")
+
+
+class Turns:
+    """Whose turn it is, among the loops of one process that wait."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._next_at = 0.0
+        self._ended = 0
+        self._spacing = SPACING
+
+    def share_among(self, processes: int) -> None:
+        """Leave room for so many processes that do the same."""
+        self._spacing = SPACING * processes
+
+    def wait(self, seconds: float) -> None:
+        """Wait so long, or longer if it is others' turn; at most 20 s.
+
+        Returns at once when another loop has reached the database.
+        """
+        with self._changed:
+            turn, ended = self.take(seconds), self._ended
+            while self._ended == ended and (left := turn - self._clock()) > 0:
+                self._changed.wait(left)
+
+    def take(self, seconds: float) -> float:
+        """Return the instant of the next free turn after so many seconds."""
+        now = self._clock()
+        turn = min(max(now + seconds, self._next_at), now + LONGEST_WAIT)
+        self._next_at = turn + self._spacing
+        return turn
+
+    def end(self) -> None:
+        """Let everybody ask: the database has answered."""
+        with self._changed:
+            self._ended += 1
+            self._next_at = 0.0
+            self._changed.notify_all()
+
+
+turns = Turns()
 
 
 class Outage:
@@ -20,7 +70,7 @@ class Outage:
     before ``migrate``.
     """
 
-    def __init__(self, loop: str, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, loop: str, *, sleep: Callable[[float], None] = turns.wait) -> None:
         self._loop = loop
         self._sleep = sleep
         self._pause = 0.0
@@ -38,6 +88,7 @@ class Outage:
         if self._pause:
             self._pause = 0.0
             logger.warning("%s: the database is back", self._loop)
+            turns.end()
 
 
 def close_connections() -> None:

@@ -2,9 +2,10 @@
 
 ::
 
-    empty ──start──► running ──exit code 0──► empty: done, or stopped
+    empty ──start──► running ──exit code 0──► empty: done, stopped, or leaving
       ▲                 │
-      └─── back-off ────┴──anything else────► empty: a loss to be rescued
+      ├─── at once ─────┼──a task overdue: killed──► empty: a loss
+      └─── back-off ────┴──anything else───────────► empty: a loss
 """
 
 import signal
@@ -23,6 +24,7 @@ from errands.worker.spawning import spawn_python
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 PROVEN_SECONDS = 10.0
+OVERDUE = "killed because a task was past its timeout and would not end"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +32,25 @@ class Loss:
     """What a child left behind that did not end by itself."""
 
     worker_id: UUID
-    started: frozenset[int]
     cause: str
+    started: frozenset[int] = frozenset()
+    """The tasks that may have killed it."""
+
+    overdue: frozenset[int] = frozenset()
+    """The tasks it was killed for."""
 
 
 class Place:
     """Where one child at a time runs."""
 
     def __init__(self, path: Path, options: WorkerOptions) -> None:
-        self.slots = Slots.create(path, threads=options.threads)
-        self._options = options
+        self.options = options
+        self.slots = Slots.create(path, places=options.places)
         self._process: subprocess.Popen[bytes] | None = None
         self._started_at = 0.0
         self._pause = 0.0
+        self._reports = 0
+        self._killed_ns = 0
 
     @property
     def is_running(self) -> bool:
@@ -52,8 +60,9 @@ class Place:
     def start(self, on_exit: Callable[["Place"], None]) -> None:
         """Start a child under a fresh id; its end is told by another thread."""
         self.slots.prepare(uuid4())
+        self._killed_ns = 0
         child = "errands.worker.child"
-        process = spawn_python("-m", child, str(self.slots.path), self._options.dump())
+        process = spawn_python("-m", child, str(self.slots.path), self.options.dump())
         self._process, self._started_at = process, time.monotonic()
 
         def watch() -> None:
@@ -74,6 +83,19 @@ class Place:
         if self._process:
             self._process.kill()
 
+    def kill_if_overdue(self) -> bool:
+        """End a child in which a task is overdue; return whether it was."""
+        if not self._process or self._killed_ns or not self.slots.overdue():
+            return False
+        self._killed_ns = time.monotonic_ns()
+        self._process.kill()
+        return True
+
+    def reports_suspects(self) -> bool:
+        """Return whether the child has seen suspects since the last question."""
+        before, self._reports = self._reports, self.slots.reports
+        return self._reports != before
+
     def bury(self) -> Loss | None:
         """Clear the place of a child that has ended; return what was lost."""
         process, self._process = self._process, None
@@ -84,15 +106,20 @@ class Place:
                 process.stdin.close()
         if process.returncode == 0:
             return None
+        worker_id = self.slots.worker_id
+        if self._killed_ns:
+            # What had ended between the look and the kill is not to blame.
+            overdue = frozenset(self.slots.overdue(self._killed_ns))
+            return Loss(worker_id, OVERDUE, overdue=overdue)
         cause = cause_of_death(process.returncode)
-        return Loss(self.slots.worker_id, frozenset(self.slots.started), cause)
+        return Loss(worker_id, cause, started=frozenset(self.slots.started))
 
     def next_pause(self) -> float:
         """Return the seconds to wait before the next child.
 
-        0.1 s, doubling to 30 s while children die within 10 s.
+        0.1 s, doubling to 30 s while children die within 10 s by themselves.
         """
-        if time.monotonic() - self._started_at > PROVEN_SECONDS:
+        if self._killed_ns or time.monotonic() - self._started_at > PROVEN_SECONDS:
             self._pause = 0.0
         self._pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE)
         return self._pause

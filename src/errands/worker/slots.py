@@ -2,51 +2,72 @@
 
 ::
 
-    word 0      1 once the child is ready
+    word 0      1 once the child is ready, 2 once it wants to be replaced
     word 1, 2   the id under which the child claims now
     word 3, 4   tasks that ended well, and not
-    word 5 …    per thread: the id of the task it started last (0: none yet)
+    word 5      attempts that count for ``--limit``
+    word 6      raised whenever somebody saw suspects that wait
+    then, for each place (first the threads, behind them the coroutines):
+    first       the id of the task that started there last (0: none yet)
+    second      the instant that task is overdue, in ns of the monotonic
+                clock, which all processes of a system share (0: never)
 
 The child writes, the supervisor reads: to say that the worker is ready, to
-count, and to learn after a sudden death which of the claimed tasks had
-started. A thread's word is written before the task's first line can run and
-stays until the thread starts another, so a process that dies just after a
+count, to see what is overdue, and to learn after a sudden death which of the
+claimed tasks had started. A task's id is written before its first line can run
+and stays until the place is taken again, so a process that dies just after a
 task returned is still charged to that task. A task that has been settled
 meanwhile is no longer running, and naming it does nothing.
+
+The deadline is zero whenever the id changes, and goes back to zero when the
+attempt has ended. So an overdue place names the task that is overdue, and
+the words of a process that has been killed say whether it still was.
 
 If the child dies between the two words of a new id, the supervisor reads an
 id nobody has: it rescues nothing, and the expired lease does.
 """
 
 import mmap
+import time
 from pathlib import Path
 from uuid import UUID
 
 WORD = 8
-READY, IDENTITY, SUCCEEDED, FAILED, STARTED = 0, 1, 3, 4, 5
+STAGE, IDENTITY, SUCCEEDED, FAILED, ATTEMPTS, SUSPECTS, PLACES = 0, 1, 3, 4, 5, 6, 7
+READY, LEAVING = 1, 2
 LOWER_HALF = (1 << 64) - 1
 
 
 class Slots:
     """One child's words, in either process."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, memory: mmap.mmap, path: Path | None = None) -> None:
         self.path = path
-        with path.open("r+b") as file:
-            self._map = mmap.mmap(file.fileno(), 0)
-        self._words = memoryview(self._map).cast("Q")
+        self._map = memory
+        self._words = memoryview(memory).cast("Q")
 
     @classmethod
-    def create(cls, path: Path, *, threads: int) -> "Slots":
-        """Make the file for a child of so many threads, all words zero."""
-        path.write_bytes(bytes(WORD * (STARTED + threads)))
-        return cls(path)
+    def create(cls, path: Path, places: int) -> "Slots":
+        """Make the file for a child of so many places, all words zero."""
+        path.write_bytes(bytes(WORD * (PLACES + 2 * places)))
+        return cls.open(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "Slots":
+        """Map the file that the supervisor made."""
+        with path.open("r+b") as file:
+            return cls(mmap.mmap(file.fileno(), 0), path)
+
+    @classmethod
+    def private(cls, places: int) -> "Slots":
+        """Return words for a process that has no supervisor."""
+        return cls(mmap.mmap(-1, WORD * (PLACES + 2 * places)))
 
     def prepare(self, worker_id: UUID) -> None:
         """Clear what the last child left; the counts go on."""
-        self._words[READY] = 0
+        self._words[STAGE] = 0
         self.identify(worker_id)
-        for word in range(STARTED, len(self._words)):
+        for word in range(PLACES, len(self._words)):
             self._words[word] = 0
 
     def identify(self, worker_id: UUID) -> None:
@@ -54,23 +75,48 @@ class Slots:
         self._words[IDENTITY] = worker_id.int >> 64
         self._words[IDENTITY + 1] = worker_id.int & LOWER_HALF
 
-    def start(self, thread: int, task_id: int) -> None:
-        """Note that a thread is about to run a task."""
-        self._words[STARTED + thread] = task_id
+    def start(self, place: int, task_id: int) -> None:
+        """Note that a task is about to run in a place, for now without a deadline."""
+        word = PLACES + 2 * place
+        self._words[word + 1] = 0
+        self._words[word] = task_id
 
-    def count(self, *, succeeded: int = 0, failed: int = 0) -> None:
+    def limit(self, place: int, deadline_ns: int) -> None:
+        """Note the instant (``time.monotonic_ns()``) the task there is overdue."""
+        self._words[PLACES + 2 * place + 1] = deadline_ns
+
+    def free(self, place: int) -> None:
+        """Note that the attempt has ended: nothing there is overdue any more."""
+        self._words[PLACES + 2 * place + 1] = 0
+
+    def count(self, *, attempts: int = 0, succeeded: int = 0, failed: int = 0) -> None:
         """Add to the tally. Only one thread of the child may."""
+        self._words[ATTEMPTS] += attempts
         self._words[SUCCEEDED] += succeeded
         self._words[FAILED] += failed
 
     def say_ready(self) -> None:
         """Note that the child has loaded its tasks and has begun to claim."""
-        self._words[READY] = 1
+        if not self._words[STAGE]:
+            self._words[STAGE] = READY
+
+    def say_leaving(self) -> None:
+        """Note that the child ends soon, and that another should follow it."""
+        self._words[STAGE] = LEAVING
+
+    def report_suspects(self) -> None:
+        """Note that suspects wait in the queue. Only one thread of the child may."""
+        self._words[SUSPECTS] += 1
 
     @property
     def is_ready(self) -> bool:
-        """Whether the child is ready."""
-        return self._words[READY] == 1
+        """Whether the child has been ready."""
+        return self._words[STAGE] != 0
+
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the child ends, or ended, to be replaced."""
+        return self._words[STAGE] == LEAVING
 
     @property
     def worker_id(self) -> UUID:
@@ -81,7 +127,17 @@ class Slots:
     @property
     def started(self) -> set[int]:
         """The tasks that may have run a line."""
-        return set(self._words[STARTED:]) - {0}
+        return set(self._words[PLACES::2].tolist()) - {0}
+
+    def overdue(self, now_ns: int | None = None) -> set[int]:
+        """Return the tasks that run although their deadline is over."""
+        now = time.monotonic_ns() if now_ns is None else now_ns
+        deadlines = self._words[PLACES + 1 :: 2].tolist()
+        return {
+            self._words[PLACES + 2 * place]
+            for place, deadline in enumerate(deadlines)
+            if 0 < deadline <= now
+        }
 
     @property
     def succeeded(self) -> int:
@@ -93,7 +149,17 @@ class Slots:
         """How many tasks ended in another way."""
         return self._words[FAILED]
 
+    @property
+    def attempts(self) -> int:
+        """How many attempts were made, by all children of the place."""
+        return self._words[ATTEMPTS]
+
+    @property
+    def reports(self) -> int:
+        """How often somebody reported suspects."""
+        return self._words[SUSPECTS]
+
     def close(self) -> None:
-        """Let go of the file."""
+        """Let go of the memory."""
         self._words.release()
         self._map.close()

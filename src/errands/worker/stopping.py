@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from math import inf
 
-from errands.tasks.context import Control
+from errands.tasks.interrupting import Control
 
 
 class Stop:
@@ -23,6 +23,8 @@ class Stop:
         self._clock = clock
         self._deadline = inf
         self._was_terminated = False
+        self.wake: Callable[[], object] = lambda: None
+        """Called after each change, maybe by a signal handler."""
 
     def terminate(self, *signal_and_frame: object) -> None:
         """Handle SIGTERM: a request, and from the second one on an order."""
@@ -37,11 +39,13 @@ class Stop:
         if not self.is_requested:
             self._deadline = self._clock() + self._grace
             self.control.should_stop = True
+            self.wake()
 
     def insist(self) -> None:
         """Stop at once."""
         self.control.should_stop = True
         self._deadline = self._clock()
+        self.wake()
 
     @property
     def is_requested(self) -> bool:

@@ -6,6 +6,9 @@
     the same once more             ──► at once
     grace + 10 s                   ──► SIGKILL
     a child dies                   ──► what it held is rescued; a new child
+    a task is overdue              ──► SIGKILL to its child; as above
+    a child leaves (--max-tasks)   ──► a new child
+    suspects wait                  ──► a quarantine process (quarantine.py)
 
 It runs no task and holds none. All that happens to it arrives as an event in
 one queue and is dealt with by the main thread, one after the other; signal
@@ -36,21 +39,23 @@ from django.db import Error
 from errands.exceptions import ErrandsError
 from errands.queue.liveness import rescue_worker
 from errands.queue.store import Store
+from errands.tasks.registry import registry
 from errands.worker.lifeline import AT_ONCE, STOP
 from errands.worker.options import WorkerOptions
 from errands.worker.outage import close_connections
 from errands.worker.place import Loss, Place
+from errands.worker.quarantine import Quarantine
 
 logger = logging.getLogger("errands.worker")
 
 TICK_SECONDS = 0.1
-RESCUE_AGAIN_SECONDS = 2.0
+RESCUE_AGAIN_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class WorkerBroken(ErrandsError):
-    """No child could even begin to work."""
+    """The worker is misconfigured, or no child could even begin to work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +75,7 @@ class Supervisor:
         self._store = Store(options.backend)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
         self._places: list[Place] = []
+        self._quarantine: Quarantine | None = None
         self._open: set[Place] = set()
         self._is_ready = False
         self._is_stopping = False
@@ -78,14 +84,15 @@ class Supervisor:
 
     def run(self) -> Tally:
         """Work; raise ``WorkerBroken`` if the first children die at once."""
+        refuse_what_is_misconfigured(self._store)
         with tempfile.TemporaryDirectory(prefix="errands-") as name, self._signals():
             self._furnish(Path(name))
             while self._open:
                 with suppress(Empty):
                     self._events.get(timeout=TICK_SECONDS)()
-                self._say_once_ready()
+                self._look_around()
             tally = self._tally()
-            for place in self._places:
+            for place in self._every_place:
                 place.slots.close()
         if self._broken_by:
             raise WorkerBroken(
@@ -117,7 +124,7 @@ class Supervisor:
             Place(directory / str(index), self._options.for_child(index))
             for index in range(needed)
         ]
-        self._open = set(self._places)
+        self._quarantine = Quarantine(self._options, self._store, directory)
         for place in self._places:
             self._start(place)
         if self._options.lifeline:
@@ -125,7 +132,21 @@ class Supervisor:
 
     def _start(self, place: Place) -> None:
         if not self._is_stopping:
+            self._open.add(place)
             place.start(lambda place: self._events.put(partial(self._replace, place)))
+
+    def _look_around(self) -> None:
+        """Do what no event tells of: the words of the children do."""
+        for place in self._every_place:
+            if place.kill_if_overdue():
+                logger.warning("worker id=%s: a task is overdue", place.slots.worker_id)
+            if place.reports_suspects() and self._quarantine:
+                self._quarantine.call()
+        if self._quarantine and not self._is_stopping:
+            empty = self._quarantine.next_place()
+            if empty is not None:
+                self._start(empty)
+        self._say_once_ready()
 
     def _replace(self, place: Place) -> None:
         """Deal with the end of a child."""
@@ -133,11 +154,14 @@ class Supervisor:
         if loss is not None:
             logger.warning("worker id=%s: %s", loss.worker_id, loss.cause)
             self._rescue(loss)
-            if not (self._is_ready or place.slots.is_ready):
+            if not (self._is_ready or place.slots.is_ready or place.options.quarantine):
                 self._broken_by = loss.cause
                 self.stop()
-        if loss is None or self._is_stopping:
+        is_over = loss is None and not place.slots.is_leaving
+        if is_over or self._is_stopping or place.options.quarantine:
             self._open.discard(place)
+        elif loss is None:
+            self._start(place)
         else:
             self._later(place.next_pause(), partial(self._start, place))
 
@@ -145,42 +169,57 @@ class Supervisor:
         """Take back what a dead child held.
 
         What it had started may have killed it and costs a crash, except when
-        we killed it ourselves because it would not stop.
+        we killed it ourselves because it would not stop. Receivers are told
+        here, so here the tasks have to be known.
         """
         started = frozenset() if self._is_stopping else loss.started
         try:
+            if started or loss.overdue:
+                registry.load()
             rescued = rescue_worker(
-                self._store, loss.worker_id, started=started, cause=loss.cause
+                self._store,
+                loss.worker_id,
+                started=started,
+                overdue=loss.overdue,
+                cause=loss.cause,
             )
         except Error:
             logger.warning("worker id=%s: its rescue has to wait", loss.worker_id)
-            close_connections()
             if not self._is_stopping:
                 self._later(RESCUE_AGAIN_SECONDS, partial(self._rescue, loss))
         else:
             self._crashed += sum(rescue.has_ended for rescue in rescued)
+            if self._quarantine and any(rescue.is_suspect for rescue in rescued):
+                self._quarantine.call()
+        finally:
+            close_connections()
 
     def _say_once_ready(self) -> None:
         if self._is_ready or self._broken_by:
             return
-        if all(place.slots.is_ready for place in self._open):
+        if all(place.slots.is_ready for place in self._places):
             self._is_ready = True
             self._say(describe(self._options))
 
     def _tally(self) -> Tally:
-        slots = [place.slots for place in self._places]
+        slots = [place.slots for place in self._every_place]
         return Tally(
             succeeded=sum(each.succeeded for each in slots),
             failed=sum(each.failed for each in slots) + self._crashed,
         )
 
     def _order(self, order: bytes) -> None:
-        for place in self._places:
+        for place in self._every_place:
             place.order(order)
 
     def _kill(self) -> None:
-        for place in self._places:
+        for place in self._every_place:
             place.kill()
+
+    @property
+    def _every_place(self) -> list[Place]:
+        ours = self._quarantine.places if self._quarantine else []
+        return [*self._places, *ours]
 
     def _later(self, seconds: float, event: Callable[[], None]) -> None:
         timer = threading.Timer(seconds, self._events.put, [event])
@@ -207,6 +246,17 @@ class Supervisor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def refuse_what_is_misconfigured(store: Store) -> None:
+    """Raise ``WorkerBroken`` for errors that the backend's system checks find.
+
+    Only the backend's: those of the whole site import its URLs and more, which
+    would stay in the supervisor's memory for as long as it lives.
+    """
+    serious = [str(found) for found in store.backend.check() if found.is_serious()]
+    if serious:
+        raise WorkerBroken("\n".join(serious))
 
 
 def describe(options: WorkerOptions) -> str:

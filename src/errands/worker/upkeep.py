@@ -16,27 +16,36 @@ from django.db import Error
 from errands.conf import settings
 from errands.queue.liveness import rescue_lost
 from errands.queue.store import Store
+from errands.queue.suspects import suspects_wait
+from errands.queue.waking import wake
 from errands.tasks.sweeps import run_sweeps
 from errands.worker.announcing import Announcer
 from errands.worker.connections import clean_connections
 from errands.worker.outage import Outage
-from errands.worker.workplace import Workplace
+from errands.worker.oversight import relay_cancels
+from errands.worker.workplace import UPKEEP_POLL_SECONDS, Workplace
 
 logger = logging.getLogger("errands.worker")
 
-STAGE_SECONDS = 1.0
 STAGE_BATCH = 1000
+# Somebody else is staging what is due.
+ELSEWHERE_SECONDS = 0.05
 JITTER = 0.2
 
 
 class Upkeep(threading.Thread):
-    """Stages due tasks each second; rescues and sweeps every ``ERRANDS["SWEEP"]``."""
+    """Stages tasks when they are due, and sweeps every ``ERRANDS["SWEEP"]``.
+
+    When the next one is due is asked when somebody rings, and each second
+    unasked; each 6 s while a waker is at work.
+    """
 
     def __init__(self, workplace: Workplace) -> None:
         super().__init__(name="errands-upkeep", daemon=True)
         self._store: Store = workplace.store
         self._workplace = workplace
-        self._sweep_at = 0.0
+        self._bell = workplace.bells.upkeep
+        self._look_at = self._sweep_at = 0.0
         self.announcer = Announcer(workplace)
 
     def run(self) -> None:
@@ -60,29 +69,57 @@ class Upkeep(threading.Thread):
             raise
         except Exception:
             logger.exception("upkeep goes on after an error")
-            return STAGE_SECONDS
+            return UPKEEP_POLL_SECONDS
 
     def keep_up(self) -> float:
         """Do what is due; return the seconds until something is due again."""
-        staged = self._store.stage(STAGE_BATCH)
-        if staged:
-            self._workplace.outbox.put(None)
+        if time.monotonic() >= self._look_at:
+            self._look()
         if time.monotonic() >= self._sweep_at:
             self._sweep()
-        if staged == STAGE_BATCH:
-            return 0.0
-        due = self._store.next_due()
-        return STAGE_SECONDS if due is None else min(STAGE_SECONDS, due.total_seconds())
+        return min(self._look_at, self._sweep_at) - time.monotonic()
 
     def announce_for(self, seconds: float) -> None:
-        """Announce what no executor had time for, until ``seconds`` are over."""
+        """Announce what no executor had time for, until time is over or a ring."""
         until = time.monotonic() + seconds
         with suppress(Empty):
             while (left := until - time.monotonic()) > 0:
-                self.announcer.announce(self._workplace.overdue.get(timeout=left))
+                attempted = self._workplace.overdue.get(timeout=left)
+                if attempted is None:
+                    self._look_at = 0.0
+                    return
+                self.announcer.announce(attempted)
+
+    def _look(self) -> None:
+        """Stage what is due, and note when to look again."""
+        self._bell.look()
+        if self._workplace.controls:
+            relay_cancels(self._workplace)
+        due = self._store.next_due()
+        pause = self._bell.poll_seconds if due is None else due.total_seconds()
+        if not pause:
+            pause = self._stage()
+        if self._workplace.controls:
+            pause = min(pause, UPKEEP_POLL_SECONDS)
+        self._look_at = time.monotonic() + min(pause, self._bell.patience)
+
+    def _stage(self) -> float:
+        """Make due tasks ready; return the seconds until there may be more."""
+        if not self._store.stage(STAGE_BATCH):
+            return ELSEWHERE_SECONDS
+        self._workplace.bells.courier.ring()
+        wake(self._store.alias)
+        return 0.0
+
+    def _look_for_suspects(self) -> None:
+        """Tell the supervisor of suspects that one before it has left behind."""
+        selection = self._workplace.options.selection
+        if suspects_wait(self._store, selection):
+            self._workplace.slots.report_suspects()
 
     def _sweep(self) -> None:
         rescue_lost(self._store)
+        self._look_for_suspects()
         run_sweeps()
         clean_connections()
         # Workers that started together should not sweep together for ever.

@@ -8,16 +8,27 @@ from django.tasks import TaskResult
 
 from errands.queue.claims import Claim, Settlement
 from errands.queue.store import Store
+from errands.tasks.interrupting import Control
+from errands.worker.bell import Bell, Bells
 from errands.worker.options import WorkerOptions
 from errands.worker.slots import Slots
 from errands.worker.stopping import Stop
 
+# Unasked, while no waker is at work.
+COURIER_POLL_SECONDS, UPKEEP_POLL_SECONDS = 0.25, 1.0
+
 
 class Attempted(NamedTuple):
-    """An attempt that has ended; ``result`` is None where no task was found."""
+    """An attempt that has ended; ``result`` is None where no task was found.
+
+    ``is_settled`` says that its end is recorded already, ``is_lost`` that
+    somebody else has the task, so that nothing may be recorded.
+    """
 
     settlement: Settlement
     result: TaskResult | None
+    is_settled: bool = False
+    is_lost: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +40,7 @@ class Workplace:
         courier ── inbox ──► executors    claims to run, attempts to announce
         courier ◄─ outbox ── executors    attempts that ended; None only wakes
         courier ── overdue ► upkeep       announcements nobody had time for
+        wakers ─── bells ──► courier, upkeep
     """
 
     options: WorkerOptions
@@ -38,4 +50,15 @@ class Workplace:
     name: str
     inbox: SimpleQueue[Claim | Attempted | None] = field(default_factory=SimpleQueue)
     outbox: SimpleQueue[Attempted | None] = field(default_factory=SimpleQueue)
-    overdue: SimpleQueue[Attempted] = field(default_factory=SimpleQueue)
+    overdue: SimpleQueue[Attempted | None] = field(default_factory=SimpleQueue)
+    controls: dict[tuple[int, int], Control] = field(default_factory=dict)
+    """What can be asked of the attempts that run, by id and token of their claims."""
+    awaiting: set[int] = field(default_factory=set)
+    """The claims whose attempts are awaited on the event loop."""
+    bells: Bells = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Hang the bells where courier and upkeep wait."""
+        courier = Bell(self.outbox.put, poll=COURIER_POLL_SECONDS)
+        upkeep = Bell(self.overdue.put, poll=UPKEEP_POLL_SECONDS)
+        object.__setattr__(self, "bells", Bells(courier, upkeep))

@@ -1,0 +1,128 @@
+"""What one attempt consists of, from the claim to the settlement."""
+
+import logging
+from collections.abc import Sequence
+from contextvars import Context, copy_context
+from datetime import timedelta
+from functools import lru_cache
+from inspect import iscoroutinefunction
+
+from django.tasks import Task, TaskResult
+from django.utils import timezone
+
+from errands.exceptions import ErrandsError
+from errands.queue.claims import Claim, Payload, Settlement
+from errands.queue.keeping import kept_by
+from errands.tasks.attempt import judge
+from errands.tasks.context import dump_metadata
+from errands.tasks.interrupting import Control
+from errands.tasks.options import TaskOptions
+from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
+from errands.worker.workplace import Attempted
+
+logger = logging.getLogger("errands.worker")
+
+_is_coroutine_function = lru_cache(maxsize=4096)(iscoroutinefunction)
+
+MOST_SECONDS = timedelta(days=3650).total_seconds()
+
+
+class Attempt:
+    """A claim on its way; task and call are known once it is prepared."""
+
+    __slots__ = (
+        "_metadata",
+        "call",
+        "claim",
+        "context",
+        "control",
+        "options",
+        "result",
+        "started_at",
+        "task",
+        "worker",
+    )
+
+    task: Task
+    call: Payload
+    options: TaskOptions
+    control: Control
+    result: TaskResult
+
+    def __init__(self, claim: Claim, worker: str) -> None:
+        self.claim = claim
+        self.worker = worker
+        self.started_at = timezone.now()
+        self.context: Context = copy_context()
+        self._metadata = dump_metadata(claim.metadata) if claim.metadata else "{}"
+
+    @property
+    def is_async(self) -> bool:
+        """Whether it is awaited on the event loop."""
+        return _is_coroutine_function(self.task.func)
+
+    @property
+    def timeout(self) -> timedelta | None:
+        """How long it may take: what the call says, or else the task."""
+        if "timeout" not in self.call.options:
+            return self.options.timeout
+        seconds = self.call.options["timeout"]
+        return None if seconds is None else timedelta(seconds=min(seconds, MOST_SECONDS))
+
+    def judged(self, outcome: Outcome, left_open: Sequence[str]) -> Outcome:
+        """Return the outcome; a success whose writes were rolled back is none."""
+        if not left_open or not isinstance(outcome, Succeeded):
+            return outcome
+        error = ErrandsError(
+            f"The task returned inside a transaction of {', '.join(left_open)}; what "
+            "it wrote there has been rolled back. Leave atomic() before returning."
+        )
+        return self.failed(error)
+
+    def failed(self, error: Exception) -> Outcome:
+        """Return what it means that the attempt has failed after its code returned."""
+        allowed = self.claim.max_attempts
+        return judge(error, self.task, self.result, max_attempts=allowed)
+
+    def ended(self, outcome: Outcome) -> Attempted:
+        """Return how it ended, still to be settled."""
+        return Attempted(self.settlement(outcome), getattr(self, "result", None))
+
+    def lost(self) -> Attempted:
+        """Return that somebody else has it now: nothing is recorded."""
+        return Attempted(self.settlement(Interrupted()), None, is_lost=True)
+
+    def settlement(self, outcome: Outcome) -> Settlement:
+        """Return what is recorded of an outcome."""
+        return Settlement(
+            self.claim,
+            outcome,
+            self.started_at,
+            timezone.now(),
+            self.worker,
+            metadata=self._changed_metadata(),
+            keep=self._keep(outcome),
+        )
+
+    def _changed_metadata(self) -> str | None:
+        metadata = self.claim.metadata
+        if not metadata and self._metadata == "{}":
+            return None
+        try:
+            text = dump_metadata(metadata)
+        except BaseException:
+            logger.exception("Task id=%s: its metadata is not stored", self.claim.uuid)
+            return None
+        return None if text == self._metadata else text
+
+    @property
+    def _has_keep(self) -> bool:
+        is_known = hasattr(self, "options")
+        return is_known and (self.options.keep is not None or "keep" in self.call.options)
+
+    def _keep(self, outcome: Outcome) -> timedelta | None:
+        if not self._has_keep or isinstance(outcome, Interrupted | Retry | Snoozed):
+            return None
+        has_succeeded = isinstance(outcome, Succeeded)
+        options = self.call.options
+        return kept_by(self.claim.path, options, has_succeeded=has_succeeded)

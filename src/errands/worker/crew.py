@@ -1,0 +1,81 @@
+"""The threads of one worker process.
+
+::
+
+    courier      whoever calls ``work``
+    executors    N threads that run tasks
+    loop         awaits those that are async
+    heartbeat    says that the process lives
+    upkeep       stages, rescues, sweeps
+    waker        notices what other processes enqueue
+"""
+
+import logging
+from threading import Thread
+
+from django.db import Error
+
+from errands.queue.liveness import WorkerIdentity
+from errands.queue.store import Store
+from errands.worker.attempts import Attempts
+from errands.worker.courier import Courier
+from errands.worker.executor import Executor
+from errands.worker.heartbeat import Heartbeat
+from errands.worker.loop import Loop
+from errands.worker.options import WorkerOptions
+from errands.worker.outage import turns
+from errands.worker.slots import Slots
+from errands.worker.stopping import Stop
+from errands.worker.upkeep import Upkeep
+from errands.worker.waking import Waker
+from errands.worker.workplace import Workplace
+
+logger = logging.getLogger("errands.worker")
+
+
+class Crew:
+    """Runs tasks in this process until told to stop."""
+
+    def __init__(self, options: WorkerOptions, stop: Stop, slots: Slots) -> None:
+        turns.share_among(options.processes)
+        identity = WorkerIdentity.of_this_process(slots.worker_id, options.name)
+        workplace = Workplace(
+            options=options,
+            store=Store(options.backend),
+            stop=stop,
+            slots=slots,
+            name=identity.name,
+        )
+        upkeep = Upkeep(workplace)
+        heartbeat = Heartbeat(workplace, identity)
+        attempts = Attempts(workplace, may_start=lambda: heartbeat.may_claim)
+        loop = Loop(workplace, attempts)
+        executors = [
+            Executor(index, workplace, attempts, loop=loop)
+            for index in range(options.executors)
+        ]
+        self._heartbeat = heartbeat
+        self._threads: list[Thread] = [self._heartbeat, upkeep, *executors]
+        if not options.quarantine:
+            self._threads.append(Waker(workplace))
+        announcers = [upkeep.announcer, *(each.announcer for each in executors)]
+        self._courier = Courier(workplace, self._heartbeat, announcers)
+
+    def work(self) -> bool:
+        """Run tasks; return whether everything claimed was settled or given back.
+
+        The threads are left behind; they end with the process.
+        """
+        for thread in self._threads:
+            thread.start()
+        return self._courier.work() and self._is_retired()
+
+    def _is_retired(self) -> bool:
+        """Remove the worker's row; return whether the database took it."""
+        try:
+            self._heartbeat.retire()
+        except Error:
+            worker_id = self._heartbeat.identity.id
+            logger.exception("worker id=%s could not be retired", worker_id)
+            return False
+        return True

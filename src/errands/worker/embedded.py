@@ -1,0 +1,232 @@
+"""A worker inside the process that serves a small site.
+
+::
+
+    application = with_worker(get_asgi_application())     # asgi.py
+    application = with_worker(get_wsgi_application())     # wsgi.py
+
+::
+
+    asleep ──lifespan.startup, or the first request──► at work
+       ▲                                                  │
+       │                       lifespan.shutdown, or the end of the process
+       └── fork: the child is asleep whatever we do       ▼
+                                        tasks finish, or are given back
+
+One per process, whatever is wrapped how often. The threads are those of a
+worker process, without what a supervisor does for it. So there is no hard
+timeout, no recycling and no quarantine: a suspect that a real worker has left
+behind runs when nothing else does, and a task that ends its process ends the
+one that serves. Then the next process on this host, or after the lease any
+other, takes back what it held.
+
+Nothing of the process is changed: no signal handler, no setting. Where the
+site keeps connections only as long as a request (``CONN_MAX_AGE = 0``), each
+attempt opens its own.
+"""
+
+import asyncio
+import atexit
+import logging
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from inspect import iscoroutinefunction
+from typing import Any, overload
+from uuid import uuid4
+
+from errands.conf import settings
+from errands.tasks.registry import registry
+from errands.worker.options import WorkerOptions
+from errands.worker.slots import Slots
+from errands.worker.stopping import Stop
+
+logger = logging.getLogger("errands.worker")
+
+type Scope = MutableMapping[str, Any]
+type Message = MutableMapping[str, Any]
+type Receive = Callable[[], Awaitable[Message]]
+type Send = Callable[[Message], Awaitable[None]]
+type ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
+type WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+PATIENCE_SECONDS = 5.0
+
+
+class EmbeddedWorker:
+    """The worker of this process: asleep until somebody starts it."""
+
+    def __init__(self) -> None:
+        self.forget()
+
+    def forget(self) -> None:
+        """Sleep; after a fork, where the threads have stayed in the parent."""
+        self._lock = threading.Lock()
+        self._stop: Stop | None = None
+        self._thread: threading.Thread | None = None
+        self._grace = 0.0
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether starting it would do something."""
+        return self._thread is None and not has_worker_of_runserver()
+
+    def start(self, options: WorkerOptions) -> None:
+        """Begin to claim, in threads of this process; a second time is nothing.
+
+        Nothing happens where ``runserver`` has started a worker as its child.
+        """
+        # Asked for by every request: the usual answer needs no lock.
+        if not self.is_asleep:
+            return
+        with self._lock:
+            if self._thread is None:
+                self._begin(options)
+
+    def _begin(self, options: WorkerOptions) -> None:
+        # It refers to models: asgi.py imports us before the site is set up.
+        from errands.worker.crew import Crew
+
+        registry.load()
+        self._stop, self._grace = Stop(options.grace), options.grace
+        slots = Slots.private(places=options.places)
+        slots.identify(uuid4())
+        crew = Crew(options, self._stop, slots)
+        # A daemon, as all of its threads: only `stop` decides how long to wait.
+        self._thread = threading.Thread(
+            target=_work, args=[crew.work], name="errands-courier", daemon=True
+        )
+        self._thread.start()
+        logger.info("worker started in process %d, with the site", os.getpid())
+
+    def stop(self) -> None:
+        """Finish what runs within the grace, give back the rest; wait for that."""
+        thread, stop = self._thread, self._stop
+        if thread is None or stop is None or not thread.is_alive():
+            return
+        stop.request()
+        thread.join(self._grace + PATIENCE_SECONDS)
+
+
+def _work(work: Callable[[], bool]) -> None:
+    try:
+        work()
+    except Exception:
+        logger.exception("the worker of process %d broke", os.getpid())
+
+
+worker = EmbeddedWorker()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=worker.forget)
+atexit.register(worker.stop)
+
+
+def has_worker_of_runserver() -> bool:
+    """Return whether this process serves as ``runserver``, which has a worker."""
+    from errands.worker.development import serves
+
+    return serves(sys.argv, os.environ) and settings().runserver_worker
+
+
+def start_worker(**options: Any) -> None:
+    """Start the worker of this process, if it has none yet.
+
+    For hooks of servers, such as gunicorn's ``post_worker_init``, so that a
+    process works before its first request. ``options`` as for ``with_worker``.
+    """
+    worker.start(embedded_options(options))
+
+
+def embedded_options(told: Mapping[str, Any]) -> WorkerOptions:
+    """Return the worker's options; only those that mean something here."""
+    for name in told:
+        if name not in EMBEDDED:
+            raise TypeError(
+                f"with_worker() has no option {name!r}. Known: {', '.join(EMBEDDED)}."
+            )
+    return WorkerOptions(**told)
+
+
+EMBEDDED = (
+    "backend",
+    "queues",
+    "min_priority",
+    "max_priority",
+    "threads",
+    "coroutines",
+    "grace",
+    "name",
+)
+
+
+class WithWorkerASGI:
+    """An ASGI application whose process also runs tasks."""
+
+    def __init__(self, application: ASGIApplication, options: WorkerOptions) -> None:
+        self._application = application
+        self._options = options
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer the server's lifespan events; pass on everything else."""
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        if worker.is_asleep:
+            await asyncio.to_thread(worker.start, self._options)
+        await self._application(scope, receive, send)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send(await self._started())
+            elif message["type"] == "lifespan.shutdown":
+                await asyncio.to_thread(worker.stop)
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _started(self) -> Message:
+        try:
+            await asyncio.to_thread(worker.start, self._options)
+        except Exception as error:
+            logger.exception("the worker could not be started")
+            return {"type": "lifespan.startup.failed", "message": str(error)}
+        return {"type": "lifespan.startup.complete"}
+
+
+class WithWorkerWSGI:
+    """A WSGI application whose process also runs tasks."""
+
+    def __init__(self, application: WSGIApplication, options: WorkerOptions) -> None:
+        self._application = application
+        self._options = options
+
+    def __call__(
+        self, environ: dict[str, Any], start_response: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        """Start the worker with the first request, and serve."""
+        worker.start(self._options)
+        return self._application(environ, start_response)
+
+
+@overload
+def with_worker(application: ASGIApplication, **options: Any) -> WithWorkerASGI: ...
+@overload
+def with_worker(application: WSGIApplication, **options: Any) -> WithWorkerWSGI: ...
+def with_worker(application: Any, **options: Any) -> WithWorkerASGI | WithWorkerWSGI:
+    """Return the application, whose process from now on runs tasks too.
+
+    Takes the options of ``manage.py worker`` that mean something here:
+    ``backend``, ``queues``, ``min_priority``, ``max_priority``, ``threads``,
+    ``coroutines``, ``grace`` and ``name``. With ASGI the worker starts and
+    stops with the server's lifespan events; where the server sends none, and
+    with WSGI, it starts with the first request and stops when the process
+    ends. Wrap Django's application itself: lifespan events go no further.
+    """
+    told = embedded_options(options)
+    is_asgi = any(map(iscoroutinefunction, (application, type(application).__call__)))
+    kind = WithWorkerASGI if is_asgi else WithWorkerWSGI
+    return kind(application, told)

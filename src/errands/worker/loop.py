@@ -1,0 +1,136 @@
+"""The event loop that awaits the async tasks of one process.
+
+An executor that takes an async task hands it over and takes the next one; so
+many coroutines run besides the threads as the process has places for. Where
+none is free the executor awaits the task itself, in its own place.
+
+Each attempt is an asyncio task with the attempt's context. Asyncio tasks that
+it has started and not awaited are cancelled when it has returned. Database
+access of coroutines goes through ``sync_to_async``, that is, through one
+thread of the process, whose connections are cleaned after each attempt.
+"""
+
+import asyncio
+import logging
+import threading
+from contextlib import suppress
+from contextvars import ContextVar
+from functools import partial
+from queue import Empty, SimpleQueue
+from typing import Any
+from weakref import WeakSet
+
+from errands.tasks.outcomes import Interrupted
+from errands.worker.attempt import Attempt
+from errands.worker.attempts import Attempts
+from errands.worker.workplace import Attempted, Workplace
+
+logger = logging.getLogger("errands.worker")
+
+LEFTOVER_SECONDS = 1.0
+
+
+_started: ContextVar[WeakSet["asyncio.Task[Any]"] | None] = ContextVar(
+    "errands_started", default=None
+)
+
+
+class Loop:
+    """Awaits attempts in a thread of its own, started with the first of them."""
+
+    def __init__(self, workplace: Workplace, attempts: Attempts) -> None:
+        self._workplace = workplace
+        self._attempts = attempts
+        self._places: SimpleQueue[int] = SimpleQueue()
+        options = workplace.options
+        for index in range(options.coroutines):
+            self._places.put(options.executors + index)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._lock = threading.Lock()
+        self._running: set[asyncio.Task[Attempted]] = set()
+
+    def take(self, attempt: Attempt) -> bool:
+        """Await an attempt; its end goes into the outbox. False: no place is free."""
+        try:
+            loop = self._started_loop()
+            place = self._places.get_nowait()
+        except Empty:
+            return False
+        except RuntimeError:
+            logger.exception("the system has no thread for the event loop")
+            return False
+        workplace, claim = self._workplace, attempt.claim
+        workplace.awaiting.add(claim.id)
+        workplace.slots.start(place, claim.id)
+        loop.call_soon_threadsafe(self._begin, loop, attempt, place)
+        # The courier may claim one more.
+        workplace.outbox.put(None)
+        return True
+
+    def _begin(
+        self, loop: asyncio.AbstractEventLoop, attempt: Attempt, place: int
+    ) -> None:
+        work = self._await(attempt, place)
+        running = loop.create_task(work, context=attempt.context)
+        self._running.add(running)
+        # Whatever tasks do to each other on the loop, this is called.
+        running.add_done_callback(partial(self._ended, attempt, place))
+
+    async def _await(self, attempt: Attempt, place: int) -> Attempted:
+        started: WeakSet[asyncio.Task[Any]] = WeakSet()
+        _started.set(started)
+        attempted = await self._attempts.arun(attempt, place)
+        with suppress(asyncio.CancelledError):
+            await _end(started)
+        return attempted
+
+    def _ended(
+        self, attempt: Attempt, place: int, running: "asyncio.Task[Attempted]"
+    ) -> None:
+        self._running.discard(running)
+        self._places.put(place)
+        self._workplace.awaiting.discard(attempt.claim.id)
+        is_whole = not running.cancelled() and running.exception() is None
+        self._workplace.outbox.put(
+            running.result() if is_whole else attempt.ended(Interrupted())
+        )
+
+    def _started_loop(self) -> asyncio.AbstractEventLoop:
+        with self._lock:
+            if self._loop is None:
+                loop = asyncio.new_event_loop()
+                loop.set_task_factory(_remembering)
+                threading.Thread(
+                    target=self._run, args=[loop], name="errands-loop", daemon=True
+                ).start()
+                self._loop = loop
+            return self._loop
+
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Run for ever: what an asyncio task of a task raises ends no loop."""
+        asyncio.set_event_loop(loop)
+        while True:
+            try:
+                loop.run_forever()
+            except BaseException:
+                logger.exception("a task broke out of the event loop")
+
+
+def _remembering(
+    loop: asyncio.AbstractEventLoop, work: Any, **options: Any
+) -> "asyncio.Task[Any]":
+    """Make an asyncio task, and remember to which attempt it belongs."""
+    made: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+    started = _started.get()
+    if started is not None:
+        started.add(made)
+    return made
+
+
+async def _end(started: "WeakSet[asyncio.Task[Any]]") -> None:
+    """Cancel what an attempt has left running, and give it a second to end."""
+    left = {task for task in started if not task.done()}
+    for task in left:
+        task.cancel()
+    if left:
+        await asyncio.wait(left, timeout=LEFTOVER_SECONDS)

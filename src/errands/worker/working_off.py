@@ -1,0 +1,122 @@
+"""``work_off``: what is ready, here and now, without starting a process.
+
+Like the method of that name in delayed_job. While it works the calling process
+is a worker like any other: it has a row and a heartbeat, so nobody takes its
+task away, and if it is killed in the middle the task is rescued, by a worker
+or by the next call.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from uuid import uuid4
+
+from django.db import Error, connections, transaction
+
+from errands.exceptions import ErrandsError
+from errands.queue.liveness import WorkerIdentity, rescue_lost
+from errands.queue.store import Store
+from errands.tasks.outcomes import (
+    Cancelled,
+    Discarded,
+    Failed,
+    Interrupted,
+    Outcome,
+    Retry,
+    Succeeded,
+)
+from errands.tasks.registry import registry
+from errands.tasks.sweeps import run_sweeps
+from errands.worker.connections import callers_transactions
+from errands.worker.heartbeat import Heartbeat
+from errands.worker.options import WorkerOptions
+from errands.worker.solo import Solo, solo_workplace
+
+RAISED = (Retry, Failed, Discarded, Cancelled)
+
+
+def work_off(
+    limit: int = 100,
+    *,
+    backend: str = "default",
+    queues: str = "*",
+    min_priority: int | None = None,
+    max_priority: int | None = None,
+) -> tuple[int, int]:
+    """Run what is ready in the calling thread; return (succeeded, failed).
+
+    One attempt after another, ``limit`` at most, and what they make ready too.
+    An attempt that raised counts as failed, also where another one follows
+    later. One that gives itself back (``TaskInterrupted``), and one that may
+    not start yet, counts as neither; the former ends the call, for it would be
+    the next to run.
+
+    The workers' upkeep is done once before: what dead workers held is rescued,
+    and what is due is ready. ``ErrandsError`` inside ``atomic()``, where nothing
+    could be recorded for good.
+    """
+    options = WorkerOptions(
+        backend=backend,
+        queues=queues,
+        min_priority=min_priority,
+        max_priority=max_priority,
+        threads=1,
+        coroutines=1,
+    )
+    store = Store(backend)
+    _refuse_inside_a_transaction(store.alias)
+    registry.load()
+    with callers_transactions(), _working(store, options) as (solo, heartbeat):
+        rescue_lost(store)
+        run_sweeps()
+        return _tally(_outcomes(solo, heartbeat, limit))
+
+
+def _outcomes(solo: Solo, heartbeat: Heartbeat, limit: int) -> Iterator[Outcome | None]:
+    for _ in range(limit):
+        claim = solo.claim(heartbeat.identity.id) if heartbeat.may_claim else None
+        if claim is None:
+            return
+        outcome = solo.attempt(claim)
+        yield outcome
+        if isinstance(outcome, Interrupted):
+            return
+
+
+def _tally(outcomes: Iterator[Outcome | None]) -> tuple[int, int]:
+    succeeded = failed = 0
+    for outcome in outcomes:
+        succeeded += isinstance(outcome, Succeeded)
+        failed += isinstance(outcome, RAISED)
+    return succeeded, failed
+
+
+@contextmanager
+def _working(store: Store, options: WorkerOptions) -> Iterator[tuple[Solo, Heartbeat]]:
+    """Be a worker: registered before the first claim, gone after the last."""
+    identity = WorkerIdentity.of_this_process(uuid4())
+    with solo_workplace(store, options, name=identity.name) as workplace:
+        heartbeat, solo = Heartbeat(workplace, identity), Solo(workplace)
+        heartbeat.beat()
+        heartbeat.start()
+        try:
+            yield solo, heartbeat
+        finally:
+            # If the database is away, the lease has to expire.
+            with suppress(Error):
+                solo.give_back(heartbeat.identity.id)
+            with suppress(Error):
+                heartbeat.retire()
+
+
+def _refuse_inside_a_transaction(alias: str) -> None:
+    """Raise in a transaction, but for that of a ``TestCase``."""
+    if not connections[alias].in_atomic_block:
+        return
+    try:
+        with transaction.atomic(using=alias, durable=True):
+            pass
+    except RuntimeError:
+        raise ErrandsError(
+            f"work_off() was called inside atomic() of {alias!r}: nothing it does "
+            "there is recorded until that block ends. Call it after the block."
+        ) from None

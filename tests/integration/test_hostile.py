@@ -1,0 +1,188 @@
+"""Nothing a task does stops a worker, or leaves a task running for ever."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.tasks import TaskResultStatus
+
+from errands.queue.models import ResultRow, TaskRow
+from errands.queue.states import ResultStatus, TaskState
+from errands.tasks.capabilities import cancel
+from tests.integration import hostile_tasks
+from tests.integration.conftest import StartWorker
+from tests.integration.processes import eventually
+from tests.testapp import tasks
+from tests.testapp.models import Account
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask"),
+]
+
+type PidIn = Callable[[], int]
+type Expected = Mapping[str, tuple[Any, ResultStatus, str]]
+
+INNOCENT = 50
+NUL = "nul\0 and \ud800 surrogate"
+
+
+def crashing() -> Expected:
+    crashed = ResultStatus.CRASHED
+    return {
+        "os._exit": (hostile_tasks.exit_process.enqueue(), crashed, "exit code 3"),
+        "segfault": (hostile_tasks.crash_process.enqueue(), crashed, "SIGSEGV"),
+        "out of memory": (hostile_tasks.kill_process.enqueue(), crashed, "SIGKILL"),
+        "longer than the lease": (
+            hostile_tasks.hold_the_interpreter_past_the_lease.enqueue(),
+            crashed,
+            "Crash|Lost",
+        ),
+    }
+
+
+def raising() -> Expected:
+    failed, nul = ResultStatus.FAILED, hostile_tasks.speak_in_nul
+    return {
+        "SystemExit": (tasks.leave.enqueue(), failed, "SystemExit"),
+        "Ctrl-C": (tasks.interrupt_from_keyboard.enqueue(), failed, "KeyboardInterrupt"),
+        "autocommit left off": (
+            hostile_tasks.leave_autocommit_off.enqueue(),
+            failed,
+            "inside a transaction of default",
+        ),
+        "20 MB": (hostile_tasks.return_too_much.enqueue(), failed, "Write a file"),
+        "no __str__": (hostile_tasks.raise_unprintable.enqueue(), failed, "Unprintable"),
+        "NUL raised": (nul.enqueue(NUL, is_raised=True), failed, "nul"),
+        "renamed argument": (_renamed(), failed, "unexpected keyword argument 'nmae'"),
+        "deleted record": (_without_record(), ResultStatus.DISCARDED, "RecordGone"),
+    }
+
+
+def succeeding(directory: Path) -> Expected:
+    fork, told = hostile_tasks.fork_and_return, hostile_tasks.speak_to_nobody
+    nul = hostile_tasks.speak_in_nul
+    return {
+        "fork": (fork.enqueue(str(directory)), ResultStatus.SUCCEEDED, ""),
+        "receiver": (told.enqueue("heard"), ResultStatus.SUCCEEDED, ""),
+        "NUL": (nul.enqueue(NUL, is_raised=False), ResultStatus.SUCCEEDED, ""),
+    }
+
+
+def _renamed() -> Any:
+    result = hostile_tasks.greet.enqueue(name="Anna")
+    row = TaskRow.objects.get(uuid=result.id)
+    payload = row.payload.replace('"name"', '"nmae"')
+    TaskRow.objects.filter(uuid=result.id).update(payload=payload)
+    return result
+
+
+def _without_record() -> Any:
+    account = Account.objects.create(name="Anna")
+    result = tasks.describe.enqueue(account)
+    account.delete()
+    return result
+
+
+def _unknown() -> Any:
+    result = tasks.nothing.enqueue()
+    TaskRow.objects.filter(uuid=result.id).update(path="tests.integration.gone")
+    return result
+
+
+def test_no_task_stops_a_worker_or_runs_for_ever(
+    start_worker: StartWorker, tmp_path: Path
+):
+    unknown = _unknown()
+    expected = {**raising(), **succeeding(tmp_path), **crashing()}
+    innocent = tasks.add.enqueue_many([((number,), {}) for number in range(INNOCENT)])
+    everything = len(expected) + INNOCENT
+
+    worker = start_worker("--processes", "2", "--threads", "3").is_ready()
+    eventually(
+        lambda: ResultRow.objects.count() == everything, "everything ended", within=50
+    )
+    later = tasks.add.enqueue(1)
+    eventually(lambda: ResultRow.objects.filter(uuid=later.id).exists(), "it goes on")
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0, worker.errors
+    for name, (result, status, told) in expected.items():
+        row = ResultRow.objects.get(uuid=result.id)
+        assert row.status == status, f"{name}: {row.errors}"
+        assert any(part in row.errors for part in told.split("|")), name
+    for number, result in enumerate(innocent):
+        result.refresh()
+        assert result.is_finished, result
+        assert result.status == TaskResultStatus.SUCCESSFUL, result.errors
+        assert result.return_value == number + 1
+    (left,) = TaskRow.objects.all()
+    assert (str(left.uuid), left.state, left.attempt) == (
+        unknown.id,
+        TaskState.SCHEDULED,
+        0,
+    )
+    assert not Account.objects.exists()
+    nul = expected["NUL"][0]
+    nul.refresh()
+    assert nul.return_value == NUL
+
+
+def test_a_task_past_its_timeout_ends_and_its_process_goes_on(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    start_worker("--threads", "1").is_ready()
+    result = hostile_tasks.go_on_for_ever.enqueue(str(tmp_path))
+    pid = pid_in()
+    later = hostile_tasks.whose_process.enqueue()
+
+    eventually(lambda: ResultRow.objects.count() == 2, "both ended")
+
+    result.refresh()
+    later.refresh()
+    assert result.status == TaskResultStatus.FAILED
+    assert result.errors[0].exception_class_path == "errands.exceptions.TaskTimeout"
+    assert "while True" in result.errors[0].traceback
+    assert later.return_value == pid
+
+
+def test_a_task_that_blocks_the_event_loop_is_ended_with_its_process(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    start_worker("--threads", "1").is_ready()
+    neighbour = hostile_tasks.await_go.enqueue(str(tmp_path))
+    victim = pid_in()
+    (tmp_path / "started").unlink()
+    result = hostile_tasks.block_the_loop.enqueue()
+
+    heir = pid_in()
+    (tmp_path / "go").touch()
+    eventually(lambda: ResultRow.objects.count() == 2, "both ended")
+
+    result.refresh()
+    neighbour.refresh()
+    assert result.status == TaskResultStatus.FAILED
+    assert result.errors[0].exception_class_path == "errands.exceptions.TaskTimeout"
+    assert neighbour.return_value == heir != victim
+    row = ResultRow.objects.get(uuid=neighbour.id)
+    assert (row.attempt, row.crashes) == (1, 0)
+
+
+def test_a_running_task_is_cancelled_within_a_second(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    start_worker("--threads", "1").is_ready()
+    result = hostile_tasks.go_on_until_cancelled.enqueue(str(tmp_path))
+    pid_in()
+
+    asked_at = time.monotonic()
+    assert cancel("default", result.id)
+    eventually(ResultRow.objects.exists, "it ended")
+    took = time.monotonic() - asked_at
+
+    row = ResultRow.objects.get()
+    assert (row.status, row.attempt) == (ResultStatus.CANCELLED, 1)
+    # A second, and what a busy machine adds.
+    assert took < 3

@@ -1,0 +1,156 @@
+"""What ``with_worker`` makes of an application."""
+
+import asyncio
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from errands.worker import embedded
+from errands.worker.embedded import (
+    EmbeddedWorker,
+    WithWorkerASGI,
+    WithWorkerWSGI,
+    with_worker,
+)
+
+
+async def asgi(scope, receive, send):
+    await send({"type": "answered", "scope": scope})
+
+
+class AsgiObject:
+    async def __call__(self, scope, receive, send):
+        pass
+
+
+def wsgi(environ, start_response):
+    return [b"answered"]
+
+
+class RememberingWorker:
+    """Remembers what it was told, and starts nothing."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.error: Exception | None = None
+        self.is_asleep = True
+
+    def start(self, options):
+        if self.error:
+            raise self.error
+        self.told.append(f"start {options.threads}")
+        self.is_asleep = False
+
+    def stop(self):
+        self.told.append("stop")
+
+
+@pytest.fixture
+def remembering(monkeypatch: pytest.MonkeyPatch) -> RememberingWorker:
+    worker = RememberingWorker()
+    monkeypatch.setattr(embedded, "worker", worker)
+    return worker
+
+
+def exchange(application, scope, *messages):
+    """Call an application once; return what it sent."""
+    waiting, sent = list(messages), []
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    asyncio.run(application(scope, receive, send))
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("application", "kind"),
+    [(asgi, WithWorkerASGI), (AsgiObject(), WithWorkerASGI), (wsgi, WithWorkerWSGI)],
+    ids=["ASGI function", "ASGI object", "WSGI function"],
+)
+def test_the_kind_of_application_is_recognised(application, kind):
+    assert isinstance(with_worker(application), kind)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"process": 2}, TypeError, "with_worker() has no option 'process'. Known: "),
+        ({"burst": True}, TypeError, "with_worker() has no option 'burst'. Known: "),
+        ({"threads": 0}, ValueError, "--threads is 0; it takes 1 or more."),
+    ],
+)
+def test_what_makes_no_sense_is_refused_when_the_site_is_loaded(options, error, message):
+    with pytest.raises(error) as raised:
+        with_worker(wsgi, **options)
+
+    assert str(raised.value).startswith(message)
+
+
+def test_the_worker_lives_as_long_as_the_server_says(remembering: RememberingWorker):
+    application = with_worker(asgi, threads=3)
+
+    sent = exchange(
+        application,
+        {"type": "lifespan"},
+        {"type": "lifespan.startup"},
+        {"type": "lifespan.shutdown"},
+    )
+
+    assert remembering.told == ["start 3", "stop"]
+    assert [message["type"] for message in sent] == [
+        "lifespan.startup.complete",
+        "lifespan.shutdown.complete",
+    ]
+
+
+def test_a_worker_that_cannot_start_is_told_to_the_server(
+    remembering: RememberingWorker,
+):
+    remembering.error = ValueError("no such backend")
+
+    sent = exchange(
+        with_worker(asgi),
+        {"type": "lifespan"},
+        {"type": "lifespan.startup"},
+        {"type": "lifespan.shutdown"},
+    )
+
+    assert sent[0] == {"type": "lifespan.startup.failed", "message": "no such backend"}
+
+
+def test_the_first_request_starts_it_where_nobody_told_of_a_lifespan(
+    remembering: RememberingWorker,
+):
+    application = with_worker(asgi, threads=2)
+
+    sent = [exchange(application, {"type": "http"}) for _ in range(2)]
+
+    assert remembering.told == ["start 2"]
+    assert sent[0] == [{"type": "answered", "scope": {"type": "http"}}]
+
+
+def test_a_request_of_wsgi_starts_it_too(remembering: RememberingWorker):
+    application = with_worker(wsgi, threads=2)
+
+    assert application({}, SimpleNamespace()) == [b"answered"]
+    assert remembering.told == ["start 2"]
+
+
+def test_runserver_has_its_worker_as_a_child_and_none_inside(
+    monkeypatch: pytest.MonkeyPatch, settings
+):
+    monkeypatch.setattr(sys, "argv", ["manage.py", "runserver", "--noreload"])
+    worker = EmbeddedWorker()
+
+    assert not worker.is_asleep
+    settings.ERRANDS = {"RUNSERVER_WORKER": False}
+    assert worker.is_asleep
+
+
+def test_stopping_a_worker_that_never_started_is_nothing():
+    EmbeddedWorker().stop()

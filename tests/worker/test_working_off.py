@@ -1,0 +1,160 @@
+"""``work_off``: the calling process as a worker, for as long as it takes."""
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.db import connection, transaction
+from django.tasks import TaskResultStatus
+from django.tasks.signals import task_started
+from django.utils import timezone
+
+from errands import ErrandsError, work_off
+from errands.queue import liveness
+from errands.queue.claims import Selection
+from errands.queue.models import TaskRow
+from errands.queue.store import Store
+from tests.testapp import tasks
+
+LEASE = timedelta(seconds=30)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def living() -> set[str]:
+    """Return who lives; tests before this one have left workers behind."""
+    return set(liveness.living("default"))
+
+
+def test_what_is_ready_is_run_and_counted():
+    tasks.add.enqueue(1)
+    tasks.fail_once.enqueue()
+    tasks.discard.enqueue()
+    result = tasks.think.enqueue(7)
+
+    assert work_off() == (2, 2)
+    result.refresh()
+    assert result.return_value == 7
+    assert work_off() == (0, 0)
+
+
+def test_an_attempt_that_will_be_retried_counts_as_failed():
+    result = tasks.fail.enqueue()
+
+    assert work_off(limit=1) == (0, 1)
+    result.refresh()
+    assert result.status == TaskResultStatus.READY
+    assert len(result.errors) == 1
+
+
+def test_a_limit_is_a_number_of_attempts():
+    tasks.nothing.enqueue_many([((), {})] * 5)
+
+    assert work_off(2) == (2, 0)
+    assert work_off(limit=2) == (2, 0)
+    assert work_off() == (1, 0)
+
+
+def test_what_is_due_runs_and_what_is_not_waits():
+    now = timezone.now()
+    tasks.nothing.using(run_after=now + timedelta(hours=1)).enqueue()
+    tasks.nothing.using(run_after=now + timedelta(milliseconds=1)).enqueue()
+    TaskRow.objects.filter(run_at__lt=now + timedelta(minutes=1)).update(run_at=now)
+
+    assert work_off() == (1, 0)
+
+
+def test_queues_and_priorities_are_those_of_a_worker():
+    tasks.echo.using(queue_name="mail").enqueue("mail")
+    tasks.echo.using(queue_name="slow").enqueue("slow")
+    tasks.echo.using(queue_name="mail", priority=50).enqueue("urgent")
+
+    assert work_off(queues="mail", min_priority=10) == (1, 0)
+    assert work_off(queues="m*", max_priority=10) == (1, 0)
+    assert TaskRow.objects.get().queue == "slow"
+
+
+def test_a_paused_queue_waits():
+    Store("default").pause("mail")
+    tasks.echo.using(queue_name="mail").enqueue("mail")
+
+    assert work_off() == (0, 0)
+
+
+def test_while_it_works_the_caller_is_a_worker_and_nobody_rescues_its_task():
+    before, seen = living(), []
+
+    def look(sender, task_result, **kwargs):
+        seen.append((len(living() - before), liveness.rescue_lost(Store("default"))))
+
+    tasks.nothing.enqueue()
+    task_started.connect(look)
+    try:
+        assert work_off() == (1, 0)
+    finally:
+        task_started.disconnect(look)
+
+    assert seen == [(1, [])]
+    assert living() <= before
+
+
+def test_what_a_dead_worker_held_is_rescued_first():
+    store, dead = Store("default"), liveness.WorkerIdentity.of_this_process(uuid4())
+    liveness.register(store.alias, dead, LEASE)
+    result = tasks.add.enqueue(1)
+    store.claim(dead.id, Selection(), 1)
+    liveness.heartbeat(store.alias, dead.id, timedelta(seconds=-60))
+
+    assert work_off() == (1, 0)
+    result.refresh()
+    assert result.return_value == 2
+    assert len(result.errors) == 1
+
+
+def test_ctrl_c_reaches_the_caller_and_costs_the_task_nothing():
+    before, result = living(), tasks.interrupt_from_keyboard.enqueue()
+
+    with pytest.raises(KeyboardInterrupt):
+        work_off()
+    result.refresh()
+
+    assert result.status == TaskResultStatus.READY
+    assert TaskRow.objects.get().attempt == 0
+    assert living() <= before
+
+
+def test_inside_a_transaction_it_is_refused_by_name():
+    with transaction.atomic(), pytest.raises(ErrandsError) as caught:
+        work_off()
+
+    assert str(caught.value) == (
+        "work_off() was called inside atomic() of 'default': nothing it does there is "
+        "recorded until that block ends. Call it after the block."
+    )
+
+
+@pytest.mark.django_db
+def test_a_test_case_may_call_it_and_keeps_its_transaction():
+    tasks.add.enqueue(1)
+
+    assert work_off() == (1, 0)
+    assert connection.in_atomic_block
+    assert not TaskRow.objects.exists()
+
+
+def test_a_backend_that_keeps_nothing_is_refused():
+    with pytest.raises(ValueError, match="TASKS has no 'dummy' that keeps tasks in a"):
+        work_off(backend="dummy")
+
+
+def test_a_lost_lease_counts_for_nothing():
+    tasks.nothing.enqueue()
+
+    def steal(sender, task_result, **kwargs):
+        TaskRow.objects.update(token=99)
+
+    task_started.connect(steal)
+    try:
+        assert work_off(limit=1) == (0, 0)
+    finally:
+        task_started.disconnect(steal)
