@@ -17,7 +17,7 @@ from errands.sidecar import sidecar
 
 TESTS = Path(__file__).parent
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
-SERVERS = {"chromium", "postgresql"}
+SERVERS = {"chromium", "mysql", "postgresql"}
 DISCONNECT_OTHERS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"

@@ -1,7 +1,7 @@
 """The site under test.
 
 ERRANDS_TEST_DATABASE chooses its database: ``sqlite`` (a real file, set up
-as the documentation demands) or ``postgresql``. A process that a test starts
+as the documentation demands), ``postgresql`` or ``mysql``. A process that a test starts
 inherits ERRANDS_TEST_DIRECTORY and ERRANDS_TEST_DATABASE_NAME, and so works
 in the same files and the same test database.
 """
@@ -33,6 +33,18 @@ def _postgresql() -> dict[str, object]:
     return postgresql.database(name) | {"TEST": {"NAME": test_name}}
 
 
+def _mysql() -> dict[str, object]:
+    import pymysql
+
+    from tests.servers import mysql
+
+    pymysql.install_as_MySQLdb()
+    test_name = f"test_errands_{os.getpid()}"
+    name = os.environ.get("ERRANDS_TEST_DATABASE_NAME", "mysql")
+    test = {"NAME": test_name, "CHARSET": "utf8mb4"}
+    return mysql.database(name) | {"TEST": test}
+
+
 # The run of the tests makes it, and deletes it when it ends.
 DIRECTORY = Path(
     os.environ.setdefault(
@@ -41,7 +53,8 @@ DIRECTORY = Path(
     )
 )
 DATABASE = os.environ.get("ERRANDS_TEST_DATABASE", "sqlite")
-DATABASES = {"default": {"sqlite": _sqlite, "postgresql": _postgresql}[DATABASE]()}
+KINDS = {"sqlite": _sqlite, "postgresql": _postgresql, "mysql": _mysql}
+DATABASES = {"default": KINDS[DATABASE]()}
 
 SECRET_KEY = "tests"
 ALLOWED_HOSTS = ["*"]
@@ -93,6 +106,7 @@ STORAGES = {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage",
     },
 }
+MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 MEDIA_ROOT = DIRECTORY / "media"
 STATIC_URL = "static/"
 

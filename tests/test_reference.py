@@ -10,6 +10,7 @@ from django.core.management import load_command_class
 from django.urls import get_resolver
 
 import errands
+from errands import testing
 from errands.conf import Settings
 from errands.queue import backend
 from errands.tasks import signals
@@ -29,6 +30,17 @@ def test_every_public_name_is_importable_and_sorted():
 
 @pytest.mark.parametrize("name", errands.__all__)
 def test_every_public_name_is_in_the_reference(name):
+    assert name in WORDS
+
+
+def test_every_name_for_tests_is_importable_and_sorted():
+    assert testing.__all__ == sorted(testing.__all__, key=_like_ruff)
+    for name in testing.__all__:
+        assert getattr(testing, name) is not None
+
+
+@pytest.mark.parametrize("name", testing.__all__)
+def test_every_name_for_tests_is_in_the_reference(name):
     assert name in WORDS
 
 

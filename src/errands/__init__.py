@@ -18,9 +18,11 @@ if TYPE_CHECKING:
         SignatureMismatch,
         TaskCancelled,
         TaskInterrupted,
+        TaskTimeout,
     )
     from errands.jobs.job import Job
     from errands.jobs.outcomes import JSON, Download, Message, Page, Redirect
+    from errands.reporting.logs import TaskFilter
     from errands.runs.models import Run
     from errands.tasks.backoff import exponential
     from errands.tasks.carried import register_context
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from errands.tasks.signals import task_discarded, task_rescued, task_retrying
     from errands.tasks.sweeps import sweep
     from errands.tasks.task import Task
+    from errands.worker.embedded import start_worker, with_worker
+    from errands.worker.working_off import work_off
 
 _HOMES = {
     "errands.arguments": ("register_converter",),
@@ -42,9 +46,11 @@ _HOMES = {
         "SignatureMismatch",
         "TaskCancelled",
         "TaskInterrupted",
+        "TaskTimeout",
     ),
     "errands.jobs.job": ("Job",),
     "errands.jobs.outcomes": ("JSON", "Download", "Message", "Page", "Redirect"),
+    "errands.reporting.logs": ("TaskFilter",),
     "errands.runs.models": ("Run",),
     "errands.tasks.backoff": ("exponential",),
     "errands.tasks.carried": ("register_context",),
@@ -54,6 +60,8 @@ _HOMES = {
     "errands.tasks.signals": ("task_discarded", "task_rescued", "task_retrying"),
     "errands.tasks.sweeps": ("sweep",),
     "errands.tasks.task": ("Task",),
+    "errands.worker.embedded": ("start_worker", "with_worker"),
+    "errands.worker.working_off": ("work_off",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -74,17 +82,22 @@ __all__ = [
     "Task",
     "TaskCancelled",
     "TaskContext",
+    "TaskFilter",
     "TaskInterrupted",
     "TaskOptions",
+    "TaskTimeout",
     "current_context",
     "exponential",
     "register_context",
     "register_converter",
+    "start_worker",
     "sweep",
     "task",
     "task_discarded",
     "task_rescued",
     "task_retrying",
+    "with_worker",
+    "work_off",
 ]
 
 

@@ -16,8 +16,10 @@ class ErrandsConfig(AppConfig):
         """Register checks, receivers and sweeps."""
         import errands.runs.sweeps  # noqa: F401 - both register sweeps
         from errands import checks  # noqa: F401 - registers the system checks
+        from errands.reporting import mail
         from errands.runs import reconcile
         from errands.worker.development import start_with_runserver
 
+        mail.connect()
         reconcile.connect()
         start_with_runserver()

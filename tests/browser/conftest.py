@@ -15,7 +15,7 @@ def browser() -> Iterator[Browser]:
     Playwright keeps an event loop in this thread, in which Django would allow
     no queries.
     """
+    path = chromium.executable()
     with pytest.MonkeyPatch.context() as patch, sync_playwright() as playwright:
         patch.setenv("DJANGO_ALLOW_ASYNC_UNSAFE", "1")
-        path = chromium.executable()
         yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

@@ -62,18 +62,27 @@ class OwnServer:
         self.binaries = self._binaries()
         if self.user:
             shutil.chown(self.directory, self.user)
-        data, log = self.directory / "data", self.directory / "log"
+        data = self.directory / "data"
         self._run("initdb", "-D", data, "-U", "postgres", "--auth=trust",
                   "--no-locale", "--encoding=UTF8", "--no-sync")  # fmt: skip
+        self.resume()
+
+    def resume(self) -> None:
+        """Start it again after ``halt``."""
+        data, log = self.directory / "data", self.directory / "log"
         listen = f"-c listen_addresses='' -c unix_socket_directories='{self.directory}'"
         options = f"{listen} -c max_connections=200 {SPEED_BEFORE_SAFETY}"
         self._run("pg_ctl", "start", "-w", "-D", data, "-l", log, "-o", options)
 
-    def stop(self) -> None:
-        """End the server and delete all it had."""
+    def halt(self) -> None:
+        """End the server as a crash does; what was committed stays."""
         data = self.directory / "data"
         if (data / "postmaster.pid").exists():
             self._run("pg_ctl", "stop", "-m", "immediate", "-D", data)
+
+    def stop(self) -> None:
+        """End the server and delete all it had."""
+        self.halt()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def _binaries(self) -> Path:

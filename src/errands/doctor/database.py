@@ -1,0 +1,198 @@
+"""The database under the queue: does it keep what it says, and let workers pass?"""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.migrations.executor import MigrationExecutor
+
+from errands.doctor.findings import Finding, error, ok, warning
+
+MOST_SKEW = timedelta(seconds=1)
+LONG_TRANSACTION = timedelta(minutes=5)
+MANY_DEAD_ROWS = 100_000
+CLOCKS = {
+    "postgresql": "SELECT clock_timestamp()",
+    "mysql": "SELECT UTC_TIMESTAMP(6)",
+}
+
+
+def is_migrated(alias: str) -> Iterator[Finding]:
+    """Look for migrations of errands that have not been applied."""
+    executor = MigrationExecutor(connections[alias])
+    wanted = [node for node in executor.loader.graph.leaf_nodes() if node[0] == "errands"]
+    missing = executor.migration_plan(wanted)
+    server = f"{connections[alias].display_name} {version(alias)}"
+    if missing:
+        yield error(
+            f"Database {alias!r} ({server}) lacks {len(missing)} migrations of errands.",
+            f"Run manage.py migrate --database {alias}.",
+        )
+    else:
+        yield ok(f"Database {alias!r} ({server}) is migrated.")
+
+
+def clock(alias: str) -> Iterator[Finding]:
+    """Compare this host's clock with the database's."""
+    vendor = connections[alias].vendor
+    if vendor not in CLOCKS:
+        return
+    before = datetime.now(UTC)
+    told: datetime = _value(alias, CLOCKS[vendor])
+    after = datetime.now(UTC)
+    theirs = told if told.tzinfo else told.replace(tzinfo=UTC)
+    skew = max(before - theirs, theirs - after, timedelta())
+    if skew > MOST_SKEW:
+        yield error(
+            f"This host's clock and that of {alias!r} are {skew.total_seconds():.1f} s "
+            "apart: tasks with run_after start early or late by as much.",
+            "Let both follow a time server (chrony, systemd-timesyncd).",
+        )
+    else:
+        yield ok(f"This host's clock agrees with that of {alias!r}.")
+
+
+def isolation(alias: str) -> Iterator[Finding]:
+    """Look for an isolation level that makes claims wait or fail."""
+    asked = {"postgresql": "SHOW transaction_isolation",
+             "mysql": "SHOW VARIABLES WHERE variable_name IN "
+             "('transaction_isolation', 'tx_isolation')"}  # fmt: skip
+    vendor = connections[alias].vendor
+    if vendor not in asked:
+        return
+    level = str(_value(alias, asked[vendor])).replace("-", " ").lower()
+    if level == "read committed":
+        yield ok(f"Database {alias!r} works in READ COMMITTED.")
+    else:
+        yield error(
+            f"Database {alias!r} works in {level.upper()}: claims of several workers "
+            "collide, and are tried again and again.",
+            f"Leave 'isolation_level' out of DATABASES[{alias!r}]['OPTIONS'], or give "
+            "the queue a database alias of its own.",
+        )
+
+
+def durability(alias: str) -> Iterator[Finding]:
+    """Look for settings under which an acknowledged task can be lost."""
+    settings: dict[str, tuple[tuple[str, str, set[str]], ...]] = {
+        "postgresql": (
+            ("fsync", "SHOW fsync", {"on"}),
+            ("synchronous_commit", "SHOW synchronous_commit", {"on", "remote_write",
+             "remote_apply", "local"}),
+        ),
+        "mysql": (
+            ("innodb_flush_log_at_trx_commit",
+             "SELECT @@innodb_flush_log_at_trx_commit", {"1"}),
+        ),
+        "sqlite": (("synchronous", "PRAGMA synchronous", {"1", "2", "3"}),),
+    }  # fmt: skip
+    for name, question, safe in settings[connections[alias].vendor]:
+        value = str(_value(alias, question)).lower()
+        if value in safe:
+            yield ok(f"Database {alias!r} keeps what it has committed ({name}={value}).")
+        else:
+            yield warning(
+                f"Database {alias!r} has {name}={value}: a crash of its host may lose "
+                "tasks that enqueue() has confirmed.",
+                f"Set {name} back to its default, or accept that.",
+            )
+
+
+def transactions(alias: str) -> Iterator[Finding]:
+    """Look for a transaction that keeps PostgreSQL from tidying up."""
+    if connections[alias].vendor != "postgresql":
+        return
+    seconds, pid = _row(
+        alias,
+        "SELECT extract(epoch FROM max(clock_timestamp() - xact_start)), "
+        "(array_agg(pid ORDER BY xact_start))[1] FROM pg_stat_activity "
+        "WHERE datname = current_database() AND backend_xmin IS NOT NULL",
+    )
+    if seconds is not None and seconds > LONG_TRANSACTION.total_seconds():
+        yield warning(
+            f"A transaction (pid {pid}) is open for {seconds / 60:.0f} minutes; rows "
+            "that workers have finished meanwhile cannot be removed, and claims slow "
+            "down.",
+            "Find out whose it is (pg_stat_activity); consider "
+            "idle_in_transaction_session_timeout.",
+        )
+    dead = _value(
+        alias,
+        "SELECT n_dead_tup FROM pg_stat_user_tables WHERE relname = 'errands_task'",
+    )
+    if (dead or 0) > MANY_DEAD_ROWS:
+        yield warning(
+            f"errands_task has {dead:,} dead rows: autovacuum does not keep up.",
+            "Look for long transactions and at autovacuum_max_workers; VACUUM "
+            "errands_task by hand once.",
+        )
+
+
+def connection_reuse(alias: str) -> Iterator[Finding]:
+    """Look for connections that are kept without being checked."""
+    configured = connections[alias].settings_dict
+    if configured["CONN_MAX_AGE"] != 0 and not configured["CONN_HEALTH_CHECKS"]:
+        yield warning(
+            f"Database {alias!r} keeps connections (CONN_MAX_AGE) without checking them: "
+            "after a restart of the database the first requests fail.",
+            f"Set DATABASES[{alias!r}]['CONN_HEALTH_CHECKS'] = True.",
+        )
+
+
+def own_database(alias: str) -> Iterator[Finding]:
+    """Say what a queue in another database cannot promise."""
+    if alias != DEFAULT_DB_ALIAS:
+        yield warning(
+            f"The queue is in {alias!r}, the site's data in {DEFAULT_DB_ALIAS!r}: a task "
+            "enqueued in a transaction that rolls back exists all the same.",
+            "Call enqueue_on_commit(), or keep the queue in the site's database.",
+        )
+
+
+def sqlite_mode(alias: str) -> Iterator[Finding]:
+    """Look whether several processes can write to the file."""
+    connection = connections[alias]
+    if connection.vendor != "sqlite":
+        return
+    journal = str(_value(alias, "PRAGMA journal_mode")).lower()
+    mode = str(getattr(connection, "transaction_mode", "") or "").upper()
+    if journal == "memory" or (journal, mode) == ("wal", "IMMEDIATE"):
+        yield ok(f"SQLite database {alias!r} is in WAL mode and locks at once.")
+    else:
+        yield error(
+            f"SQLite database {alias!r} has journal_mode={journal} and "
+            f"transaction_mode={mode or 'DEFERRED'}: processes that write at the same "
+            "time get 'database is locked'.",
+            f"Set DATABASES[{alias!r}]['OPTIONS'] = {{'transaction_mode': 'IMMEDIATE', "
+            "'init_command': 'PRAGMA journal_mode=WAL'}.",
+        )
+
+
+EXAMINATIONS = [
+    is_migrated,
+    own_database,
+    clock,
+    isolation,
+    durability,
+    sqlite_mode,
+    connection_reuse,
+    transactions,
+]
+
+
+def version(alias: str) -> str:
+    """Return the server's version as people write it."""
+    numbers = connections[alias].get_database_version()
+    return ".".join(str(number) for number in numbers)
+
+
+def _value(alias: str, sql: str) -> Any:
+    row = _row(alias, sql)
+    return row[-1] if row else None
+
+
+def _row(alias: str, sql: str) -> Any:
+    with connections[alias].cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()

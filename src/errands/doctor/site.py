@@ -1,0 +1,52 @@
+"""The site's settings, as far as a running system shows what they lead to."""
+
+from collections.abc import Iterator
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+
+from errands.conf import settings
+from errands.doctor.findings import Finding, error, ok, warning
+from errands.queue.backend import backends
+from errands.text import clean_line
+
+PROBE = "errands/doctor.txt"
+
+
+def examined() -> Iterator[Finding]:
+    """Yield what is found without looking at a database."""
+    yield from _backends()
+    yield from _base_url()
+    yield from _storage()
+
+
+def _backends() -> Iterator[Finding]:
+    if not backends():
+        yield warning(
+            "No backend in TASKS keeps its tasks in a database.",
+            "Set TASKS = {'default': {'BACKEND': 'errands.queue.DatabaseBackend'}}.",
+        )
+
+
+def _base_url() -> Iterator[Finding]:
+    if not settings().base_url:
+        yield warning(
+            "ERRANDS['BASE_URL'] is not set: a job that is started without a request "
+            "cannot render a page or name an address.",
+            "Set it to scheme and host, such as 'https://shop.example'.",
+        )
+
+
+def _storage() -> Iterator[Finding]:
+    alias = settings().storage
+    storage = storages[alias]
+    try:
+        name = storage.save(PROBE, ContentFile(b"The doctor was here.\n"))
+        storage.delete(name)
+    except Exception as failed:  # noqa: BLE001 - a storage may raise anything
+        yield error(
+            f"Storage {alias!r} does not take files: {clean_line(repr(failed))}",
+            "Results of jobs are kept there; web processes and workers must share it.",
+        )
+    else:
+        yield ok(f"Storage {alias!r} takes files.")

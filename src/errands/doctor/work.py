@@ -1,0 +1,79 @@
+"""The work itself: is there a worker, and does everything find one?"""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from django.utils import timezone
+
+from errands.doctor.findings import Finding, error, ok, warning
+from errands.queue.depth import depths
+from errands.queue.liveness import living
+from errands.queue.models import TaskRow
+from errands.queue.states import TaskState
+from errands.tasks.registry import registry
+from errands.text import clean_line
+
+LONG_WAIT = timedelta(minutes=1)
+MOST_NAMED = 5
+
+
+def workers(alias: str) -> Iterator[Finding]:
+    """Count the workers that live."""
+    names = sorted(living(alias).values())
+    if names:
+        listed = ", ".join(names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
+        noun = "process lives" if len(names) == 1 else "processes live"
+        yield ok(f"{len(names)} worker {noun} on {alias!r}: {listed}.")
+    else:
+        yield error(
+            f"No worker lives on {alias!r}: tasks wait.",
+            "Start manage.py worker, under something that restarts it.",
+        )
+
+
+def queues(alias: str) -> Iterator[Finding]:
+    """Look for queues whose tasks nobody takes."""
+    for depth in depths(alias):
+        if depth.is_paused:
+            yield warning(
+                f"Queue {depth.queue!r} is paused; {depth.counts[TaskState.READY]:,} "
+                "tasks are ready in it.",
+                f"manage.py queue resume {depth.queue}, when it may go on.",
+            )
+        elif depth.waiting_since and timezone.now() - depth.waiting_since > LONG_WAIT:
+            waited = timezone.now() - depth.waiting_since
+            yield warning(
+                f"Queue {depth.queue!r}: the oldest of {depth.counts[TaskState.READY]:,} "
+                f"ready tasks has waited for {waited.total_seconds() / 60:.0f} minutes.",
+                "No worker takes this queue or these priorities (--queues, "
+                "--min-priority), or there are too few of them.",
+            )
+
+
+def stranded(alias: str) -> Iterator[Finding]:
+    """Look for running tasks whose worker does not live."""
+    running = TaskRow.objects.using(alias).filter(state=TaskState.RUNNING)
+    holders = set(running.values_list("worker", flat=True).distinct())
+    gone = holders - set(living(alias))
+    if gone:
+        count = running.filter(worker__in=gone).count()
+        yield warning(
+            f"{count:,} tasks on {alias!r} are held by workers that do not live.",
+            "A worker takes them back within the sweep (ERRANDS['SWEEP']); start one.",
+        )
+
+
+def unknown_tasks(alias: str) -> Iterator[Finding]:
+    """Look for tasks that this code does not know."""
+    registry.load()
+    paths = TaskRow.objects.using(alias).values_list("path", flat=True).distinct()
+    unknown = sorted(path for path in paths if registry.find(path) is None)
+    for path in unknown[:MOST_NAMED]:
+        yield warning(
+            f"Tasks of {clean_line(path)!r} wait, which this code does not know.",
+            "Deploy the code that has it, name its module in ERRANDS['IMPORTS'], or "
+            "cancel them.",
+        )
+
+
+EXAMINATIONS = [workers, queues, stranded, unknown_tasks]

@@ -1,0 +1,90 @@
+"""``manage.py queue``: look at the queues, and act on them."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.tasks.exceptions import TaskResultDoesNotExist
+from django.utils import timezone
+
+from errands.queue.backend import DatabaseBackend
+from errands.queue.depth import Depth, depths
+from errands.queue.states import TaskState
+from errands.queue.store import Store
+from errands.text import clean_line
+
+ON_QUEUES = {"pause": "paused", "resume": "resumed"}
+ON_TASKS = {
+    "cancel": ("cancelled, or asked to stop", "has ended"),
+    "retry": ("ready again", "has not ended"),
+    "discard": ("discarded", "runs now; cancel it"),
+}
+
+
+class Command(BaseCommand):
+    """Show how much waits, pause and resume queues, retry and cancel tasks."""
+
+    help = "Show the queues; pause or resume one; cancel, retry or discard a task."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add what to do, and to what."""
+        choices = ["show", *ON_QUEUES, *ON_TASKS]
+        parser.add_argument("action", nargs="?", default="show", choices=choices)
+        what = "queues (pause, resume) or ids of tasks (cancel, retry, discard)"
+        parser.add_argument("names", nargs="*", metavar="name", help=what)
+        parser.add_argument("--backend", default="default", help="alias in TASKS")
+
+    def handle(self, **options: Any) -> None:
+        """Show, or do to each name what was asked."""
+        action, names = options["action"], options["names"]
+        try:
+            store = Store(options["backend"])
+        except ValueError as unknown:
+            raise CommandError(str(unknown)) from unknown
+        if action == "show":
+            return self._show(store.alias)
+        if not names:
+            raise CommandError(f"Name what to {action}: manage.py queue {action} NAME …")
+        act = self._on_queue if action in ON_QUEUES else self._on_task
+        for name in names:
+            act(store, action, name)
+        return None
+
+    def _show(self, alias: str) -> None:
+        found = depths(alias)
+        if not found:
+            self.stdout.write("Nothing waits, nothing runs.")
+            return
+        width = max(len(depth.queue) for depth in found) + 2
+        heads = "".join(f"{state.label!s:>12}" for state in TaskState)
+        self.stdout.write(f"{'queue':{width}}{heads}   waiting since")
+        for depth in found:
+            counts = "".join(f"{depth.counts[state]:>12,}" for state in TaskState)
+            row = f"{depth.queue:{width}}{counts}   {_waiting(depth)}"
+            self.stdout.write(row.rstrip())
+
+    def _on_queue(self, store: Store, action: str, name: str) -> None:
+        getattr(store, action)(name)
+        self.stdout.write(f"Queue {clean_line(name)} {ON_QUEUES[action]}.")
+
+    def _on_task(self, store: Store, action: str, name: str) -> None:
+        backend: DatabaseBackend = store.backend
+        done, refused = ON_TASKS[action]
+        try:
+            took_effect = getattr(backend, action)(name)
+        except TaskResultDoesNotExist as missing:
+            text = f"There is no task with the id {clean_line(name)!r}."
+            raise CommandError(text) from missing
+        if not took_effect:
+            raise CommandError(f"Task {name} {refused}.")
+        self.stdout.write(f"Task {name} {done}.")
+
+
+def _waiting(depth: Depth) -> str:
+    if depth.is_paused:
+        return "paused"
+    since = depth.waiting_since
+    if since is None:
+        return ""
+    local = timezone.localtime(since) if timezone.is_aware(since) else since
+    return f"{local:%Y-%m-%d %H:%M:%S}"

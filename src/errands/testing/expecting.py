@@ -1,0 +1,118 @@
+"""What an assertion asks for, and how far something is from it."""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.tasks import Task as DjangoTask
+from django.tasks import task_backends
+from django.tasks.backends.base import BaseTaskBackend
+
+from errands.exceptions import SignatureMismatch
+from errands.jobs.job import Job
+from errands.testing.waiting import (
+    Waiting,
+    encoded,
+    is_same,
+    shown,
+    shown_call,
+    signature_of,
+)
+
+CLOSE = timedelta(seconds=1)
+KNOWN = ("args", "kwargs", "queue_name", "priority", "run_after")
+
+type Target = DjangoTask | type[Job]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A call that should wait, or should not."""
+
+    path: str
+    backend: BaseTaskBackend
+    arguments: Mapping[str, Any]
+    settings: Mapping[str, Any]
+
+    @classmethod
+    def parse(cls, asked_by: str, task: Target, expected: Mapping[str, Any]) -> "Wanted":
+        """Read what was passed to an assertion; ``TypeError`` for what fits nothing."""
+        is_job = isinstance(task, type) and issubclass(task, Job)
+        if not (is_job or isinstance(task, DjangoTask)):
+            raise TypeError(
+                f"{asked_by}() got {task!r}; it takes a task, as @task returns it, or "
+                "a job class."
+            )
+        refuse_unknown(asked_by, expected, known=KNOWN)
+        args, kwargs = expected.get("args", ()), expected.get("kwargs", {})
+        called = signature_of(task)
+        path = task.path() if isinstance(task, type) else task.module_path
+        try:
+            arguments = called.bind_partial(*args, **kwargs).arguments
+        except TypeError as mismatch:
+            raise SignatureMismatch(
+                f"{asked_by}() got args and kwargs that no call of {path} can have: "
+                f"{mismatch}."
+            ) from None
+        chosen = {name: expected[name] for name in KNOWN[2:] if name in expected}
+        return cls(path, task_backends[task.backend], arguments, chosen)
+
+    def __str__(self) -> str:
+        written = {name: encoded(value) for name, value in self.arguments.items()}
+        told = [f", {name}={_shown(value)}" for name, value in self.settings.items()]
+        return f"{shown_call(self.path, written)}{''.join(told)}"
+
+    def differences(self, waiting: Waiting) -> list[str]:
+        """Return in words what is different; nothing where it is the one."""
+        if waiting.path != self.path:
+            return ["another task"]
+        missing = object()
+        found = [
+            f"{name} is {shown(waiting.arguments.get(name))}"
+            for name, value in self.arguments.items()
+            if not is_same(value, waiting.arguments.get(name, missing))
+        ]
+        for name, value in self.settings.items():
+            has = getattr(waiting, name)
+            is_it = _is_due(value, waiting) if name == "run_after" else has == value
+            if not is_it:
+                found.append(f"{name} is {_shown(has)}")
+        return found
+
+    def nearest_first(self, waiting: Iterable[Waiting]) -> list[Waiting]:
+        """Return the same task with the fewest differences first."""
+        return sorted(waiting, key=self._distance)
+
+    def _distance(self, waiting: Waiting) -> tuple[int, float]:
+        if waiting.path == self.path:
+            return 0, len(self.differences(waiting))
+        likeness = difflib.SequenceMatcher(None, waiting.path, self.path).ratio()
+        return 1, -likeness
+
+
+def refuse_unknown(
+    asked_by: str, expected: Mapping[str, Any], *, known: Iterable[str]
+) -> None:
+    """Raise ``TypeError`` for a keyword that an assertion does not take."""
+    for name in expected:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+            if not known:
+                hint = "Without a task it takes none."
+            raise TypeError(f"{asked_by}() got an unexpected keyword {name!r}. {hint}")
+
+
+def _is_due(expected: datetime | timedelta | None, waiting: Waiting) -> bool:
+    """Return whether a task is due then; a timedelta counts from the call."""
+    if not isinstance(expected, timedelta):
+        return waiting.run_after == expected
+    if waiting.run_after is None or waiting.enqueued_at is None:
+        return False
+    return abs(waiting.run_after - waiting.enqueued_at - expected) < CLOSE
+
+
+def _shown(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else repr(value)

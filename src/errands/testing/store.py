@@ -1,0 +1,120 @@
+"""The queue as one test sees it: at the test's own time, in its transaction."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+from django.db.models import F, QuerySet
+from django.db.transaction import atomic
+from django.tasks import task_backends
+from django.utils import timezone
+
+from errands.exceptions import ErrandsError
+from errands.queue.backend import DatabaseBackend
+from errands.queue.claims import Claim, Selection
+from errands.queue.concurrency import slots_taken
+from errands.queue.horizon import Horizon
+from errands.queue.models import RateRow, TaskRow
+from errands.queue.rates import Bucket
+from errands.queue.states import TaskState
+from errands.queue.store import Store
+from errands.tasks.rates import Rate
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
+MOST_HELD = 1000
+
+STAGE = (
+    f"UPDATE errands_task SET state = {TaskState.READY:d} "  # noqa: S608 - constants
+    f"WHERE state = {TaskState.SCHEDULED:d} AND run_at <= %s"
+)
+
+
+def store_of(backend: str, *, asked_by: str) -> "OwnStore":
+    """Return the store of a backend; ``ErrandsError`` if it keeps no tasks."""
+    configured = task_backends[backend]
+    if not isinstance(configured, DatabaseBackend):
+        raise ErrandsError(
+            f"{asked_by} runs tasks that wait in a database. TASKS[{backend!r}] is a "
+            f"{type(configured).__name__}, which keeps none there. Let the tests use "
+            "errands.queue.DatabaseBackend."
+        )
+    return OwnStore(backend)
+
+
+class OwnStore(Store):
+    """A store for the only process there is.
+
+    What the engine leaves to the server's clock and to connections beside the
+    transaction is done here by ``timezone.now()`` on the test's connection. So
+    it travels with the test, and is undone with it.
+    """
+
+    def stage(self, limit: int = 0) -> int:
+        """Make all due tasks ready; return how many."""
+        with self._cursor() as cursor:
+            cursor.execute(STAGE, [self._statements.value(timezone.now())])
+            return int(cursor.rowcount)
+
+    def claim(
+        self,
+        worker_id: UUID,
+        selection: Selection,
+        limit: int,
+        *,
+        horizon: Horizon | None = None,
+    ) -> list[Claim]:
+        """Take up to ``limit`` tasks, now by ``timezone.now()``."""
+        now = timezone.now()
+        claims = super().claim(worker_id, selection, limit)
+        self._rows(pk__in=[claim.id for claim in claims]).update(claimed_at=now)
+        return [replace(claim, claimed_at=now) for claim in claims]
+
+    def claim_one(self, worker_id: UUID, uuid: UUID) -> Claim | None:
+        """Take this task, if it is ready and has a slot."""
+        with atomic(using=self.alias):
+            row = self._rows(uuid=uuid, state=TaskState.READY).first()
+            if row is None:
+                return None
+            slot = None if row.concurrency_key is None else self._free_slot(row)
+            if row.concurrency_key is not None and slot is None:
+                return None
+            self._rows(pk=row.pk).update(
+                state=TaskState.RUNNING,
+                token=F("token") + 1,
+                attempt=F("attempt") + 1,
+                worker=worker_id.hex,
+                slot=slot,
+                claimed_at=timezone.now(),
+            )
+        held = self.held_by(worker_id.hex, MOST_HELD)
+        return next(claim for claim in held if claim.id == row.pk)
+
+    def hasten(self, uuid: UUID) -> None:
+        """Make a scheduled task ready though it is not due."""
+        self._rows(uuid=uuid, state=TaskState.SCHEDULED).update(state=TaskState.READY)
+
+    def take(self, key: str, rate: Rate) -> timedelta | None:
+        """Count a start under a rate; or return how long to wait and ask again."""
+        rows = RateRow.objects.using(self.alias)
+        row, _ = rows.get_or_create(key=key, defaults={"free_at": 0, "hint_at": 0})
+        bucket, wait = Bucket(row.free_at, row.hint_at).asked(rate, now=_now())
+        rows.filter(key=key).update(free_at=bucket.free_at, hint_at=bucket.hint_at)
+        return wait * MICROSECOND if wait else None
+
+    def _free_slot(self, row: TaskRow) -> int | None:
+        key = str(row.concurrency_key)
+        with connections[self.alias].cursor() as cursor:
+            taken = slots_taken(cursor, [key])[key]
+        free = set(range(row.concurrency_limit or 1)) - taken
+        return min(free, default=None)
+
+    def _rows(self, **conditions: Any) -> QuerySet[TaskRow]:
+        return TaskRow.objects.using(self.alias).filter(**conditions)
+
+
+def _now() -> int:
+    """Return the microseconds since 1970."""
+    return (timezone.now().astimezone(UTC) - EPOCH) // MICROSECOND

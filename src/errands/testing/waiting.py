@@ -1,0 +1,165 @@
+"""The tasks that wait, as one kind of thing whatever backend keeps them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import singledispatch
+from inspect import Parameter, Signature
+from typing import Any
+
+from django.tasks import Task as DjangoTask
+from django.tasks.backends.base import BaseTaskBackend
+from django.tasks.backends.dummy import DummyBackend
+
+from errands.arguments import decode, encode
+from errands.exceptions import ArgumentError, ErrandsError
+from errands.jobs.job import Job
+from errands.queue.backend import DatabaseBackend
+from errands.queue.claims import Payload
+from errands.queue.models import TaskRow
+from errands.queue.states import TaskState
+from errands.runs.models import Run
+from errands.tasks.registry import registry
+from errands.tasks.signature import call_signature
+
+SHOWN = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """One task that waits; ``arguments`` are encoded, by parameter."""
+
+    id: str
+    path: str
+    arguments: Mapping[str, Any]
+    queue_name: str
+    priority: int
+    run_after: datetime | None
+    enqueued_at: datetime | None
+
+    def __str__(self) -> str:
+        told = f"queue_name={self.queue_name!r}, priority={self.priority}"
+        if self.run_after is not None:
+            told += f", run_after={self.run_after.isoformat()}"
+        return f"{shown_call(self.path, self.arguments)}, {told}"
+
+
+@singledispatch
+def waiting_in(backend: BaseTaskBackend) -> list[Waiting]:
+    """Return what waits, in the order it was enqueued."""
+    raise ErrandsError(
+        f"TASKS[{backend.alias!r}] is a {type(backend).__name__}, which keeps no task "
+        "that waits, so nothing can be said about it. Let the tests use "
+        "errands.queue.DatabaseBackend, or Django's DummyBackend."
+    )
+
+
+@waiting_in.register
+def _(backend: DatabaseBackend) -> list[Waiting]:
+    rows = TaskRow.objects.using(backend.database_alias).order_by("pk")
+    return [_row(row) for row in rows.exclude(state=TaskState.RUNNING)]
+
+
+@waiting_in.register
+def _(backend: DummyBackend) -> list[Waiting]:
+    return [
+        Waiting(
+            id=result.id,
+            path=result.task.module_path,
+            arguments=_arguments(result.task.module_path, result.args, result.kwargs),
+            queue_name=result.task.queue_name,
+            priority=result.task.priority,
+            run_after=result.task.run_after,
+            enqueued_at=result.enqueued_at,
+        )
+        for result in backend.results
+    ]
+
+
+def signature_of(task: DjangoTask | type[Job]) -> Signature:
+    """Return the signature of a call: of ``start``, where it is a job."""
+    if isinstance(task, DjangoTask):
+        return call_signature(task.func, skipped=int(task.takes_context))
+    return call_signature(task.perform, skipped=1)
+
+
+def encoded(value: Any) -> Any:
+    """Return a value as it is stored; itself where it cannot be, as a matcher."""
+    try:
+        return encode(value)
+    except ArgumentError:
+        return value
+
+
+def is_same(expected: Any, stored: Any) -> bool:
+    """Return whether a stored argument is what the test expects."""
+    wire = encoded(expected)
+    return bool(wire == stored if wire is not expected else expected == decoded(stored))
+
+
+def decoded(stored: Any) -> Any:
+    """Return a stored value as the task gets it."""
+    try:
+        return decode(stored)
+    except ErrandsError:
+        return stored
+
+
+def shown_call(path: str, arguments: Mapping[str, Any]) -> str:
+    """Return a call as one would write it."""
+    written = ", ".join(f"{name}={shown(value)}" for name, value in arguments.items())
+    return f"{path}({written})"
+
+
+def shown(value: Any) -> str:
+    """Return an encoded value in few words: a record by model and key."""
+    match value:
+        case {"$": "model", "v": [str(label), key, *_]}:
+            text = f"<{label} {key}>"
+        case {"$": str(tag), "v": inner}:
+            text = f"{tag}({inner!r})"
+        case _:
+            text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
+
+
+def _row(row: TaskRow) -> Waiting:
+    call = Payload.parse(row.payload)
+    return Waiting(
+        id=str(row.uuid),
+        path=row.path,
+        arguments=_arguments(row.path, call.args, call.kwargs),
+        queue_name=row.queue,
+        priority=-row.rank,
+        run_after=row.run_at,
+        enqueued_at=row.enqueued_at,
+    )
+
+
+def _arguments(
+    path: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a stored call by parameter, with the defaults it left out."""
+    target = Job.named(path) or registry.find(path)
+    if target is None:
+        return {**{str(n): value for n, value in enumerate(args)}, **kwargs}
+    if not isinstance(target, DjangoTask):
+        args, kwargs = _started_with(args)
+    called = signature_of(target)
+    try:
+        bound = called.bind_partial(*args, **kwargs).arguments
+    except TypeError:
+        return {**{str(n): value for n, value in enumerate(args)}, **kwargs}
+    return {
+        name: bound[name] if name in bound else encoded(parameter.default)
+        for name, parameter in called.parameters.items()
+        if name in bound or parameter.default is not Parameter.empty
+    }
+
+
+def _started_with(args: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
+    """Return what a job was started with; its task carries the id of its run."""
+    run = Run.objects.filter(pk=args[0]).first() if args else None
+    started = json.loads(run.arguments) if run else {"args": [], "kwargs": {}}
+    return started["args"], started["kwargs"]

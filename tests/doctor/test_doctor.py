@@ -1,0 +1,134 @@
+"""What the doctor sees in databases, workers and the site."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from io import StringIO
+from uuid import uuid4
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError, connection
+from django.utils import timezone
+
+from errands.doctor import database, site, work
+from errands.doctor.findings import Finding, Level, examine, ok
+from errands.queue import liveness
+from errands.queue.models import TaskRow
+from errands.queue.store import Store
+from tests.testapp import tasks
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def levels(findings: Iterator[Finding]) -> list[Level]:
+    return [finding.level for finding in findings]
+
+
+def texts(findings: Iterator[Finding]) -> str:
+    return "\n".join(f"{finding.text} → {finding.remedy}" for finding in findings)
+
+
+@contextmanager
+def live_worker() -> Iterator[liveness.WorkerIdentity]:
+    identity = liveness.WorkerIdentity.of_this_process(uuid4(), "doctors-worker")
+    liveness.register("default", identity, timedelta(seconds=30))
+    yield identity
+    liveness.retire("default", identity.id)
+
+
+@pytest.mark.parametrize(
+    "examination",
+    [database.is_migrated, database.clock, database.isolation, database.sqlite_mode],
+)
+def test_the_database_of_the_tests_is_healthy(examination):
+    assert set(levels(examination("default"))) <= {Level.OK}
+
+
+def test_a_worker_that_lives_is_named():
+    with live_worker():
+        found = texts(work.workers("default"))
+
+    assert "doctors-worker" in found
+
+
+def test_without_a_worker_the_remedy_is_to_start_one():
+    found = list(work.workers("default"))
+
+    assert levels(iter(found)) == [Level.ERROR]
+    assert "manage.py worker" in found[0].remedy
+
+
+def test_a_queue_nobody_takes_is_named_with_how_long_it_waits():
+    tasks.nothing.using(queue_name="mail").enqueue()
+    TaskRow.objects.update(enqueued_at=timezone.now() - timedelta(minutes=7))
+
+    found = texts(work.queues("default"))
+
+    assert "Queue 'mail': the oldest of 1 ready tasks has waited for 7 minutes." in found
+
+
+def test_a_queue_that_moves_is_not_mentioned():
+    tasks.nothing.enqueue()
+
+    assert list(work.queues("default")) == []
+
+
+def test_a_paused_queue_is_mentioned():
+    Store("default").pause("mail")
+
+    assert "Queue 'mail' is paused" in texts(work.queues("default"))
+
+
+def test_tasks_of_a_dead_worker_are_counted():
+    tasks.nothing.enqueue()
+    TaskRow.objects.update(state=2, worker=uuid4().hex)
+
+    assert "1 tasks on 'default' are held" in texts(work.stranded("default"))
+
+
+def test_tasks_that_this_code_does_not_know_are_named():
+    tasks.nothing.enqueue()
+    TaskRow.objects.update(path="shop.tasks.renamed")
+
+    assert "'shop.tasks.renamed'" in texts(work.unknown_tasks("default"))
+
+
+def test_a_storage_that_takes_no_files_is_an_error(monkeypatch, tmp_path):
+    def refuse(*args: object) -> None:
+        raise OSError("read-only")
+
+    monkeypatch.setattr(site.storages["default"], "save", refuse)
+
+    assert "read-only" in texts(site.examined())
+
+
+def test_an_examination_that_the_database_breaks_is_a_finding_and_stops_no_other():
+    def broken(alias: str) -> Iterator[Finding]:
+        raise OperationalError("gone away")
+        yield
+
+    found = list(examine("default", [broken, lambda alias: iter([ok("fine")])]))
+
+    assert levels(iter(found)) == [Level.ERROR, Level.OK]
+    assert "gone away" in found[0].text
+
+
+def test_the_command_prints_the_remedies_and_fails_on_errors():
+    said = StringIO()
+
+    with pytest.raises(CommandError, match="1 errors"):
+        call_command("doctor", stdout=said, no_color=True)
+
+    assert "→ Start manage.py worker" in said.getvalue()
+
+
+def test_the_command_is_content_with_a_living_worker(settings):
+    settings.ERRANDS = {"BASE_URL": "https://shop.example"}
+    said = StringIO()
+
+    with live_worker():
+        call_command("doctor", stdout=said, no_color=True)
+
+    assert f"({connection.display_name}" in said.getvalue()
+    assert "0 errors" in said.getvalue().splitlines()[-1]

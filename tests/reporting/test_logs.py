@@ -1,0 +1,48 @@
+"""Log records say which task they come from."""
+
+import logging
+from uuid import uuid4
+
+from django.utils import timezone
+
+from errands.queue.claims import Payload
+from errands.queue.results import new_result
+from errands.reporting.logs import TaskFilter
+from errands.tasks.context import TaskContext, attempting
+from tests.testapp import tasks
+
+
+def record() -> logging.LogRecord:
+    made = logging.makeLogRecord({"name": "shop", "msg": "hello"})
+    TaskFilter().filter(made)
+    return made
+
+
+def test_a_record_made_in_a_task_names_it():
+    result = new_result(
+        tasks.nothing,
+        Payload([], {}, {}),
+        uuid=uuid4(),
+        enqueued_at=timezone.now(),
+        backend="default",
+    )
+
+    with attempting(TaskContext(task_result=result)):
+        made = record()
+
+    assert made.task_id == result.id
+    assert made.task_path == "tests.testapp.tasks.nothing"
+    assert made.task_queue == "default"
+
+
+def test_a_record_made_elsewhere_has_the_fields_empty():
+    made = record()
+
+    assert (made.task_id, made.task_path, made.task_attempt) == ("", "", 0)
+
+
+def test_what_a_record_says_of_itself_is_kept():
+    made = logging.makeLogRecord({"task_id": "mine"})
+
+    assert TaskFilter().filter(made) is True
+    assert made.task_id == "mine"

@@ -1,0 +1,169 @@
+"""The MariaDB or MySQL server of a test run.
+
+A server that runs already is used: the one ERRANDS_TEST_MYSQL names by its URL,
+or one on this machine, port 3306, that lets root in without a password. Where
+there is none, one is started from Debian's mariadb-server, which
+tools/debian-install installs if need be, in a temporary directory, reachable
+by a Unix socket in there only, and stopped and deleted when the process ends.
+ERRANDS_TEST_MYSQL=own starts one even where another runs.
+
+Whoever asks first writes the URL to ERRANDS_TEST_MYSQL, so that every process
+a test starts uses the same server. A test run that is killed by SIGKILL leaves
+its own server and directory behind.
+"""
+
+import atexit
+import getpass
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import pymysql
+
+VARIABLE = "ERRANDS_TEST_MYSQL"
+OWN = "own"
+USUAL = "mysql://root@127.0.0.1:3306"
+REMEDY = (
+    f"Start one and name it in {VARIABLE}, as mysql://user:password@host:3306; "
+    "or leave these tests out with ERRANDS_TEST_WITHOUT=mysql."
+)
+INSTALL = Path(__file__).parents[2] / "tools" / "debian-install"
+PATHS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
+START_SECONDS = 60
+SPEED_BEFORE_SAFETY = (
+    "--innodb-flush-log-at-trx-commit=0",
+    "--innodb-doublewrite=0",
+    "--innodb-flush-method=nosync",
+    "--skip-log-bin",
+    "--performance-schema=0",
+)
+
+
+class NoMySQL(Exception):
+    """No server runs here and none can be started."""
+
+
+class OwnServer:
+    """A MariaDB that lives in a temporary directory as long as we do."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="errands-mariadb-"))
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where its superuser reaches it."""
+        return f"mysql://root@localhost?socket={self.directory}/socket"
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no server runs, or not any more."""
+        return self._server is None or self._server.poll() is not None
+
+    def start(self) -> None:
+        """Make the tables and return when it answers, after about 5 s."""
+        server = _program("mariadbd")
+        user = f"--user={getpass.getuser()}"
+        paths = (f"--datadir={self.directory}/data", f"--tmpdir={self.directory}")
+        log = self.directory / "log"
+        with log.open("ab") as output:
+            install = [_program("mariadb-install-db"), "--no-defaults", user, *paths,
+                       "--auth-root-authentication-method=normal",
+                       "--skip-test-db"]  # fmt: skip
+            if subprocess.call(install, stdout=output, stderr=output):
+                raise NoMySQL(f"mariadb-install-db failed:\n{log.read_text()}")
+            # A process group of its own: Ctrl-C is for the tests.
+            self._server = subprocess.Popen(
+                [server, "--no-defaults", user, *paths, *SPEED_BEFORE_SAFETY,
+                 f"--socket={self.directory}/socket", "--skip-networking",
+                 "--max-connections=300"],
+                stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+        self._wait(log)
+
+    def stop(self) -> None:
+        """End the server and delete all it had."""
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _wait(self, log: Path) -> None:
+        until = time.monotonic() + START_SECONDS
+        while not _answers(self.url):
+            if self.has_ended or time.monotonic() > until:
+                raise NoMySQL(f"mariadbd does not answer:\n{log.read_text()}")
+            time.sleep(0.05)
+
+
+def url() -> str:
+    """Return the URL of the server of this run; start one if need be.
+
+    Raises ``NoMySQL``, naming the remedy, when there is none to be had.
+    """
+    named = os.environ.get(VARIABLE, "")
+    if named not in ("", OWN):
+        return named
+    is_usual = named != OWN and _answers(USUAL)
+    os.environ[VARIABLE] = USUAL if is_usual else _start_own()
+    return os.environ[VARIABLE]
+
+
+def database(name: str) -> dict[str, object]:
+    """Return the ``DATABASES`` entry of one database on the server of this run."""
+    return {"ENGINE": "django.db.backends.mysql", "NAME": name, **_account(url())}
+
+
+def _account(address: str) -> dict[str, str]:
+    parts = urlsplit(address)
+    socket = parse_qs(parts.query).get("socket", [""])[0]
+    return {
+        "HOST": socket or parts.hostname or "",
+        "PORT": "" if socket else str(parts.port or ""),
+        "USER": unquote(parts.username or ""),
+        "PASSWORD": unquote(parts.password or ""),
+    }
+
+
+def _answers(address: str) -> bool:
+    account = _account(address)
+    is_socket = account["HOST"].startswith("/")
+    if is_socket and not Path(account["HOST"]).exists():
+        return False
+    try:
+        pymysql.connect(
+            unix_socket=account["HOST"] if is_socket else None,
+            host=None if is_socket else account["HOST"],
+            port=int(account["PORT"] or 3306),
+            user=account["USER"],
+            password=account["PASSWORD"],
+            connect_timeout=2,
+        ).close()
+    except pymysql.MySQLError:
+        return False
+    return True
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name, path=PATHS)
+    if found is None:
+        subprocess.call([INSTALL, "mariadb-server"])
+        found = shutil.which(name, path=PATHS)
+    if found is None:
+        raise NoMySQL(f"{name} is not installed")
+    return found
+
+
+def _start_own() -> str:
+    server = OwnServer()
+    atexit.register(server.stop)
+    try:
+        server.start()
+    except (NoMySQL, OSError) as error:
+        message = f"There is no MariaDB for the tests: {error}\n{REMEDY}"
+        raise NoMySQL(message) from error
+    return server.url

@@ -1,0 +1,257 @@
+"""What the assertions accept, and what they say when they do not."""
+
+from datetime import UTC, datetime, timedelta
+from unittest.mock import ANY
+
+import pytest
+from django.db import transaction
+from django.tasks import task_backends
+
+from errands.exceptions import ErrandsError, SignatureMismatch
+from errands.testing import (
+    assert_enqueued,
+    assert_not_enqueued,
+    drain,
+    travel_to,
+)
+from tests.testapp.models import Account
+from tests.testing import sample
+
+pytestmark = pytest.mark.django_db
+
+SPRING = datetime(2031, 4, 1, 12, tzinfo=UTC)
+
+
+def failure(task, **expected) -> str:
+    """Return what the assertion says."""
+    with pytest.raises(AssertionError) as caught:
+        assert_enqueued(task, **expected)
+    return str(caught.value)
+
+
+def test_a_waiting_call_is_found_and_returned():
+    result = sample.note.enqueue("x")
+
+    assert [found.id for found in assert_enqueued(sample.note)] == [result.id]
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        {},
+        {"args": (1, 2)},
+        {"args": [1], "kwargs": {"right": 2}},
+        {"kwargs": {"left": 1, "right": 2}},
+        {"args": (1,)},
+        {"kwargs": {"right": 2}},
+        {"args": (ANY, 2)},
+        {"queue_name": "mail"},
+        {"priority": 7, "queue_name": "mail"},
+        {"run_after": None},
+        {"count": 1},
+    ],
+    ids=str,
+)
+def test_however_the_call_is_written_it_is_the_same(expected):
+    sample.add.using(queue_name="mail", priority=7).enqueue(1, right=2)
+
+    assert_enqueued(sample.add, **expected)
+
+
+@pytest.mark.parametrize(
+    "expected",
+    [
+        {"args": (2,)},
+        {"kwargs": {"right": 1}},
+        {"queue_name": "default"},
+        {"priority": 0},
+        {"run_after": timedelta(hours=1)},
+        {"count": 2},
+        {"count": 0},
+    ],
+    ids=str,
+)
+def test_what_differs_is_not_found(expected):
+    sample.add.using(queue_name="mail", priority=7).enqueue(1, right=2)
+
+    with pytest.raises(AssertionError):
+        assert_enqueued(sample.add, **expected)
+
+
+def test_a_default_that_was_not_passed_counts():
+    sample.add.enqueue(1)
+
+    assert_enqueued(sample.add, kwargs={"right": 1})
+
+
+def test_records_are_compared_by_their_keys():
+    account = Account.objects.create(name="Ann")
+    other = Account.objects.create(name="Bob")
+    sample.greet.enqueue(account)
+
+    assert_enqueued(sample.greet, args=[Account.objects.get(pk=account.pk)])
+    assert_not_enqueued(sample.greet, args=[other])
+
+
+def test_when_it_is_due_is_an_instant_or_a_distance():
+    with travel_to(SPRING):
+        sample.note.using(run_after=sample.LATER).enqueue("x")
+
+    assert_enqueued(sample.note, run_after=sample.LATER)
+    assert_enqueued(sample.note, run_after=SPRING + sample.LATER)
+    assert_not_enqueued(sample.note, run_after=None)
+    assert_not_enqueued(sample.note, run_after=SPRING)
+    assert_not_enqueued(sample.note, run_after=timedelta(hours=2))
+
+
+def test_a_job_is_described_as_it_is_started():
+    sample.Listing.using(queue_name="reports").enqueue("Ann", times=3)
+
+    assert_enqueued(sample.Listing, args=["Ann"], queue_name="reports")
+    assert_not_enqueued(sample.Listing, args=["Bob"])
+
+
+def test_what_has_run_does_not_wait():
+    sample.note.enqueue("x")
+    drain()
+
+    assert_not_enqueued(sample.note)
+    assert_not_enqueued()
+
+
+def test_the_message_shows_what_waits_instead_nearest_first():
+    account = Account.objects.create(pk=7, name="Ann")
+    other = Account.objects.create(pk=8, name="Bob")
+    with travel_to(SPRING):
+        sample.note.using(run_after=sample.LATER).enqueue({"a": [1]})
+        sample.greet.using(queue_name="mail").enqueue(account, words="bye")
+        sample.greet.using(queue_name="mail").enqueue(other)
+
+    assert failure(sample.greet, args=[account], queue_name="mail", priority=5) == (
+        "No tests.testing.sample.greet(account=<testapp.account 7>), "
+        "queue_name='mail', priority=5 waits.\n"
+        "In TASKS['default'] 3 tasks wait, nearest first:\n"
+        "  tests.testing.sample.greet(account=<testapp.account 7>, words='bye'), "
+        "queue_name='mail', priority=0\n"
+        "    priority is 0\n"
+        "  tests.testing.sample.greet(account=<testapp.account 8>, words='hello'), "
+        "queue_name='mail', priority=0\n"
+        "    account is <testapp.account 8>; priority is 0\n"
+        "  tests.testing.sample.note(value={'a': [1]}), "
+        "queue_name='default', priority=0, run_after=2031-04-01T13:00:00+00:00\n"
+        "    another task"
+    )
+
+
+def test_the_message_counts():
+    sample.add.enqueue(1)
+    sample.add.enqueue(1)
+    sample.add.enqueue(2)
+
+    assert failure(sample.add, args=[1], count=3) == (
+        "Not 3 but 2 tests.testing.sample.add(left=1) wait.\n"
+        "In TASKS['default'] 3 tasks wait, nearest first:\n"
+        "  tests.testing.sample.add(left=1, right=1), queue_name='default', priority=0\n"
+        "    matches\n"
+        "  tests.testing.sample.add(left=1, right=1), queue_name='default', priority=0\n"
+        "    matches\n"
+        "  tests.testing.sample.add(left=2, right=1), queue_name='default', priority=0\n"
+        "    left is 2"
+    )
+
+
+def test_the_message_says_what_has_run_already():
+    sample.note.enqueue("x")
+    drain()
+
+    assert failure(sample.note) == (
+        "No tests.testing.sample.note() waits.\n"
+        "In TASKS['default'] no task waits.\n"
+        "Calls of it that have ended, and so do not wait: 1 succeeded."
+    )
+
+
+def test_the_message_says_that_a_test_never_commits():
+    sample.note.enqueue("ours wake workers, and do not count")
+    transaction.on_commit(lambda: None)
+    sample.add.enqueue_on_commit(1)
+
+    assert failure(sample.add).splitlines()[-1] == (
+        "2 on_commit hooks of this test's transaction may not have been called: it "
+        "never commits. Put captureOnCommitCallbacks(execute=True) around what "
+        "enqueues on commit."
+    )
+
+
+def test_a_long_queue_is_cut():
+    sample.note.enqueue_many([((number,), {}) for number in range(30)])
+
+    assert failure(sample.add).splitlines()[-1] == "  … and 20 more"
+
+
+def test_what_should_not_wait_is_shown():
+    sample.note.enqueue("x" * 100)
+
+    with pytest.raises(AssertionError) as caught:
+        assert_not_enqueued(sample.note)
+
+    assert str(caught.value) == (
+        "No tests.testing.sample.note() should wait, but 1 task waits:\n"
+        f"  tests.testing.sample.note(value='{'x' * 58}…), queue_name='default', "
+        "priority=0"
+    )
+
+
+def test_nothing_at_all_should_wait():
+    sample.note.enqueue(1)
+    sample.add.enqueue(2)
+
+    with pytest.raises(AssertionError, match=r"^Nothing should wait, but 2 tasks wait:"):
+        assert_not_enqueued()
+
+
+def test_a_call_that_cannot_be_is_a_mistake_of_the_test():
+    with pytest.raises(SignatureMismatch) as caught:
+        assert_not_enqueued(sample.add, kwargs={"rigth": 2})
+
+    assert str(caught.value) == (
+        "assert_not_enqueued() got args and kwargs that no call of "
+        "tests.testing.sample.add can have: got an unexpected keyword argument 'rigth'."
+    )
+
+
+def test_an_unknown_keyword_is_named():
+    with pytest.raises(TypeError) as caught:
+        assert_enqueued(sample.add, queue="mail")  # type: ignore[call-arg]
+
+    assert str(caught.value) == (
+        "assert_enqueued() got an unexpected keyword 'queue'. Did you mean 'queue_name'?"
+    )
+
+
+def test_a_function_is_no_task():
+    with pytest.raises(TypeError, match="it takes a task, as @task returns it"):
+        assert_enqueued(sample.add.func)
+
+
+def test_the_dummy_backend_can_be_asked():
+    task_backends["dummy"].clear()
+    on_dummy = sample.add.using(backend="dummy", queue_name="mail")
+    on_dummy.enqueue(1, right=5)
+
+    [found] = assert_enqueued(on_dummy, args=[1], queue_name="mail", count=1)
+
+    assert found.kwargs == {"right": 5}
+    with pytest.raises(AssertionError, match="right is 5"):
+        assert_enqueued(on_dummy, args=[1, 2])
+
+
+def test_the_immediate_backend_says_why_not():
+    with pytest.raises(ErrandsError) as caught:
+        assert_enqueued(sample.add.using(backend="immediate"))
+
+    assert str(caught.value) == (
+        "TASKS['immediate'] is a ImmediateBackend, which keeps no task that waits, so "
+        "nothing can be said about it. Let the tests use errands.queue.DatabaseBackend, "
+        "or Django's DummyBackend."
+    )

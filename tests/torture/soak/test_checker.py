@@ -1,0 +1,94 @@
+"""The checker finds what it looks for, and nothing else."""
+
+from collections import Counter
+
+from tests.torture.soak.checker import SUCCEEDED, Checker, Database, Verdict
+from tests.torture.soak.ledger import Event
+from tests.torture.soak.nemesis import Deeds
+
+ENQUEUED = Event("A", "one", 0, 0, 1, at=1.0, wall=1001.0)
+
+
+def attempt(kind: str, *, token: int, pid: int, at: float) -> Event:
+    return Event(kind, "one", 1, token, pid, at=at, wall=1000.0 + at)
+
+
+def judged(
+    *events: Event,
+    token: int = 1,
+    effects: int | None = None,
+    killed: dict[int, float] | None = None,
+    leases: dict[int, list[tuple[float, float]]] | None = None,
+) -> Verdict:
+    database = Database(
+        statuses={"one": SUCCEEDED} if token else {},
+        tokens={"one": token},
+        live=0,
+        effects=Counter({"one": effects or 0}),
+        transactional=set() if effects is None else {"one"},
+        leases=leases or {},
+    )
+    deeds = Deeds(killed=killed or {})
+    return Checker([ENQUEUED, *events], deeds, database).check(max_attempts=3)
+
+
+FIRST = [attempt("S", token=1, pid=7, at=2.0), attempt("E", token=1, pid=7, at=2.5)]
+CUT_SHORT = FIRST[:1]
+SECOND = [attempt("S", token=2, pid=8, at=9.0), attempt("E", token=2, pid=8, at=9.5)]
+
+
+def test_a_task_that_ran_once_breaks_nothing() -> None:
+    assert judged(*FIRST).broken == []
+
+
+def test_an_acknowledged_task_without_a_result_is_lost() -> None:
+    assert judged(*FIRST, token=0).broken == ["lost"]
+
+
+def test_a_result_without_an_attempt_is_a_phantom() -> None:
+    assert judged().broken == ["phantom"]
+
+
+def test_a_second_start_without_a_reason_is_unexplained() -> None:
+    assert judged(*CUT_SHORT, *SECOND, token=2).broken == ["unexplained_duplicates"]
+
+
+def test_a_second_start_after_the_death_of_the_first_is_explained() -> None:
+    verdict = judged(*CUT_SHORT, *SECOND, token=2, killed={7: 3.0})
+
+    assert verdict.broken == []
+    assert verdict.recoveries == [(6.0, "one")]
+
+
+def test_a_second_start_before_the_lease_is_over_is_unexplained() -> None:
+    early = judged(*CUT_SHORT, *SECOND, token=2, leases={7: [(1000.0, 1009.1)]})
+    late = judged(*CUT_SHORT, *SECOND, token=2, leases={7: [(1000.0, 1008.9)]})
+
+    assert early.broken == ["unexplained_duplicates"]
+    assert late.broken == []
+
+
+def test_a_lease_that_was_lost_long_ago_explains_nothing() -> None:
+    later = [
+        attempt("S", token=1, pid=7, at=902.0),
+        attempt("S", token=2, pid=8, at=909.0),
+    ]
+    ended = attempt("E", token=2, pid=8, at=910.0)
+
+    verdict = judged(*later, ended, token=2, leases={7: [(1000.0, 1003.0)]})
+
+    assert verdict.broken == ["unexplained_duplicates"]
+
+
+def test_a_thawed_process_may_start_what_it_had_claimed_after_its_successor() -> None:
+    zombie = attempt("S", token=1, pid=7, at=10.0)
+
+    verdict = judged(zombie, *SECOND, token=2, leases={7: [(1000.0, 1008.0)]})
+
+    assert verdict.broken == []
+
+
+def test_an_effect_that_is_there_twice_or_not_at_all_is_counted() -> None:
+    assert judged(*FIRST, effects=1).broken == []
+    assert judged(*FIRST, effects=2).broken == ["duplicate_transactional_effects"]
+    assert judged(*FIRST, effects=0).broken == ["duplicate_transactional_effects"]

@@ -1,0 +1,69 @@
+"""Several workers at the same row at the same moment."""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from django.db import connections
+
+from errands.queue.models import TaskRow
+from errands.queue.states import TaskState
+from errands.queue.store import Store
+from errands.tasks.outcomes import Succeeded
+from tests.torture import tasks
+from tests.torture.world import Worker
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CLAIMERS, TASKS, LIMIT = 4, 120, 3
+
+
+def drained(store: Store, *, most: int) -> list[list[int]]:
+    """Let claimers empty the queue side by side; return what each one got."""
+    barrier = Barrier(CLAIMERS)
+
+    def claim_all(worker: Worker) -> list[int]:
+        got: list[int] = []
+        barrier.wait()
+        try:
+            while claims := worker.claim("*", most):
+                assert len(claims) <= most
+                for claim in claims:
+                    assert worker.settle(claim, Succeeded(None))
+                got += [claim.id for claim in claims]
+        finally:
+            connections.close_all()
+        return got
+
+    workers = [Worker(store, 0) for _ in range(CLAIMERS)]
+    with ThreadPoolExecutor(CLAIMERS) as pool:
+        return list(pool.map(claim_all, workers))
+
+
+def test_claimers_side_by_side_never_get_the_same_task() -> None:
+    tasks.plain.enqueue_many([((), {})] * TASKS)
+
+    claimed = Counter(row for got in drained(Store("default"), most=LIMIT) for row in got)
+
+    assert sum(claimed.values()) == TASKS
+    assert set(claimed.values()) == {1}
+
+
+def test_claimers_side_by_side_never_pass_the_limit_of_a_key() -> None:
+    tasks.keyed.enqueue_many([(("a",), {})] * (TASKS // 4))
+    store = Store("default")
+    barrier, workers = Barrier(CLAIMERS), [Worker(store, 0) for _ in range(CLAIMERS)]
+
+    def claim(worker: Worker) -> int:
+        barrier.wait()
+        try:
+            return len(worker.claim("*", LIMIT))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(CLAIMERS) as pool:
+        claimed = sum(pool.map(claim, workers))
+
+    limit = tasks.keyed.options.concurrency[1]
+    assert claimed == TaskRow.objects.filter(state=TaskState.RUNNING).count() == limit
