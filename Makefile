@@ -4,7 +4,7 @@
 python := .venv/bin/python
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test test-fast lint format bench ci
+.PHONY: help demo test test-fast torture lint format bench ci
 
 help: ## List these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -12,15 +12,24 @@ help: ## List these targets
 demo: .venv/installed-demo ## Serve the demo: site and worker together, Ctrl-C stops both
 	@$(python) demo/serve.py
 
-test: .venv/installed-dev ## Run every test, on PostgreSQL and on SQLite, with a browser
+test: .venv/installed-dev ## Run every test, on PostgreSQL, MariaDB and SQLite, with a browser
 	@tools/chromium
 ifeq (,$(findstring postgresql,$(ERRANDS_TEST_WITHOUT)))
 	ERRANDS_TEST_DATABASE=postgresql $(python) -m pytest -m database
+endif
+ifeq (,$(findstring mysql,$(ERRANDS_TEST_WITHOUT)))
+	ERRANDS_TEST_DATABASE=mysql $(python) -m pytest -m database
 endif
 	$(python) -m pytest
 
 test-fast: .venv/installed-dev ## Run the tests without processes and browser, under a minute
 	$(python) -m pytest -m "not integration and not browser"
+
+torture: .venv/installed-dev ## Break the queue in every way we know, at full length, an hour
+	ERRANDS_TORTURE=long ERRANDS_TEST_DATABASE=postgresql $(python) -m pytest tests/torture
+	ERRANDS_TORTURE=long $(python) -m pytest tests/torture
+	$(python) -m tests.torture.soak --database postgresql --tasks 100000 --kills 200 --zombies 20 --restarts 10
+	$(python) -m tests.torture.soak --database sqlite --tasks 20000 --kills 50 --zombies 10
 
 lint: .venv/installed-dev ## Check style, types and the direction of imports
 	$(python) -m ruff check .
@@ -33,7 +42,7 @@ format: .venv/installed-dev ## Write every file as lint wants it
 	$(python) -m ruff check --fix .
 	$(python) -m ruff format .
 
-bench: .venv/installed-dev ## Measure, and print the ratios to the peers
+bench: .venv/installed-dev ## Measure beside peers and print ratios and bars, 15 minutes
 	$(python) -m bench
 
 ci: lint test ## What the CI runs: lint, then test

@@ -1,60 +1,105 @@
-"""``python -m bench``: interleaved repeats, medians and ratios, as Markdown."""
+"""``python -m bench``: our queue beside its peers, in one run, as Markdown."""
 
 import os
-import platform
-from statistics import median
+import sys
+from pathlib import Path
+from tempfile import mkdtemp
 
-os.environ["DJANGO_SETTINGS_MODULE"] = "bench.settings"
-os.environ["PYTHONPATH"] = os.pathsep.join(["src", "."])
+from bench import chart, report
+from bench.contest import Contest, Contestant, Results, contest
+from bench.options import Options, parse
+from bench.peers import find
 
-REPEATS = 3
+HEAD = """# Benchmarks
+
+Our queue beside others, measured in one run on one machine, each peer with its
+own best documented settings, in a process and a database of its own. Numbers of
+another machine differ; the ratios are what to look at. `make bench` repeats it.
+
+![Tasks per second of each queue](benchmarks.svg)
+"""
+
+FAIR = """## Settings
+
+A drain counts from the start of the first task until the queue's own tables say
+that none is left; every task notes its start in shared memory, which costs
+microseconds: the same for all, and so a larger share for the fastest. Enqueue
+is one process, each task committed before the next. Pick-up counts from the
+call of `enqueue` to the first line of the task, in an idle worker of one
+process, at random intervals. PostgreSQL runs as installed (`fsync` and
+`synchronous_commit` on); every SQLite site of Django has WAL and
+`synchronous=NORMAL`.
+"""
 
 
 def main() -> None:
-    """Make a database, let the contenders take turns, print the tables."""
-    import django
-
-    django.setup()
-    from django.db import connection
-
-    from errands.sidecar import sidecar
-
-    connection.creation.create_test_db(verbosity=0, autoclobber=True)
-    os.environ["ERRANDS_BENCH_DATABASE"] = connection.settings_dict["NAME"]
-    print(
-        f"PostgreSQL on the same machine, {os.cpu_count()} cores, "
-        f"Python {platform.python_version()}.\n"
-    )
-    try:
-        _drain_in_turns()
-        _pages()
-    finally:
-        sidecar().close()
-        connection.creation.destroy_test_db("postgres", verbosity=0)
+    """Measure what the command line asks for, and print it."""
+    # Relative, so that stands and workers find the package where we did.
+    os.environ["PYTHONPATH"] = os.pathsep.join(["src", "."])
+    options = parse()
+    logs = Path(mkdtemp(prefix="errands-bench-logs-"))
+    print(f"What the peers print is in {logs}", file=sys.stderr)
+    contestants, missing = _contestants(options)
+    with contest(contestants, logs) as running:
+        for contestant, reason in missing.items():
+            running.results.fail("all", contestant, reason)
+        _measure(running, options)
+    _print(running.results, options)
 
 
-def _drain_in_turns() -> None:
-    from bench.drain import CONTENDERS, drain
-
-    rates: dict[str, list[float]] = {contender.name: [] for contender in CONTENDERS}
-    for _ in range(REPEATS):
-        for contender in CONTENDERS:
-            rates[contender.name].append(drain(contender))
-    ours = median(rates["errands"])
-    print(f"No-op tasks drained by one process, median of {REPEATS}:\n")
-    print("| engine | tasks/s | errands is faster by |\n| --- | ---: | ---: |")
-    for name, measured in rates.items():
-        rate = median(measured)
-        print(f"| {name} | {rate:,.0f} | {ours / rate:.1f}× |")
+def _contestants(options: Options) -> tuple[list[Contestant], dict[Contestant, str]]:
+    found, missing = [], {}
+    for module in options.peers:
+        try:
+            peer = find(module)
+        except ImportError as error:
+            missing[Contestant(module, module, options.engines[0])] = str(error)
+            continue
+        engines = [engine for engine in options.engines if engine in peer.engines]
+        found += [Contestant(module, peer.name, engine) for engine in engines]
+    return found, missing
 
 
-def _pages() -> None:
-    from bench.pages import WAITING, p95_milliseconds
+def _measure(running: Contest, options: Options) -> None:
+    for repeat in range(options.repeats):
+        print(f"Repeat {repeat + 1} of {options.repeats}", file=sys.stderr)
+        if "enqueue" in options.only:
+            seconds, number = options.enqueue_seconds, options.many
+            running.turn("enqueue_each", "enqueue one", seconds=seconds)
+            running.turn("enqueue_many", "enqueue many", number=number)
+        if "drain" in options.only:
+            for processes in (1, 2):
+                drain = {"processes": processes, "share": options.share}
+                running.turn("drain", f"drain {processes}", **drain)
+    if "pickup" in options.only:
+        seconds = options.sample_seconds
+        running.turn("pick_up", samples=options.samples, seconds=seconds)
+    if "idle" in options.only:
+        running.together("idle", seconds=options.idle_seconds)
+    _measure_ours(running, options)
 
-    print(f"\nRequests while {WAITING:,} tasks wait:\n")
-    print("| request | p95 |\n| --- | ---: |")
-    for request, milliseconds in p95_milliseconds().items():
-        print(f"| {request} | {milliseconds:.1f} ms |")
+
+def _measure_ours(running: Contest, options: Options) -> None:
+    on_postgresql = Contestant("errands", "errands", "postgresql")
+    on_sqlite = Contestant("errands", "errands", "sqlite")
+    if "recovery" in options.only:
+        for contestant in (on_postgresql, on_sqlite):
+            running.alone(contestant, "recovery", repeats=options.recoveries)
+    if "claims" in options.only:
+        seconds, deferred = options.idle_transaction, options.deferred
+        running.alone(on_postgresql, "claims", deferred=deferred, seconds=seconds)
+    if "pages" in options.only:
+        running.alone(on_postgresql, "pages")
+
+
+def _print(results: Results, options: Options) -> None:
+    text = report.markdown(results, repeats=options.repeats)
+    print(text)
+    if options.save:
+        fair = FAIR + "\n" + report.fair_settings(list(options.peers))
+        page = "\n".join([HEAD, text, fair])
+        (options.save / "benchmarks.md").write_text(page + "\n")
+        (options.save / "benchmarks.svg").write_text(chart.svg(results))
 
 
 if __name__ == "__main__":

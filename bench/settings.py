@@ -1,21 +1,23 @@
-"""A site with our queue and the peers', on one PostgreSQL or in one SQLite file."""
+"""A site with the apps of one peer, in a database that is its own.
 
+The process that measures a peer writes the variables; workers inherit them.
+"""
+
+import json
 import os
 
-from tests.servers import postgresql
+from psycopg.conninfo import conninfo_to_dict
 
 SECRET_KEY = "bench"  # noqa: S105
 USE_TZ = True
-ROOT_URLCONF = "bench.urls"
+ROOT_URLCONF = "bench.settings"
 ALLOWED_HOSTS = ["*"]
 INSTALLED_APPS = [
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.staticfiles",
-    "errands",
-    "django_tasks_db",
-    "bench",
+    *json.loads(os.environ.get("ERRANDS_BENCH_APPS", "[]")),
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -30,11 +32,35 @@ TEMPLATES = [
     }
 ]
 STATIC_URL = "static/"
-DATABASES = {
-    "default": postgresql.database(os.environ.get("ERRANDS_BENCH_DATABASE", "postgres"))
-    | {"CONN_MAX_AGE": None}
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "loggers": {"django": {"level": "WARNING"}},
 }
-TASKS = {
-    "default": {"BACKEND": "errands.queue.DatabaseBackend"},
-    "django-tasks-db": {"BACKEND": "django_tasks_db.DatabaseBackend"},
+SQLITE_OPTIONS = {
+    "transaction_mode": "IMMEDIATE",
+    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+    "timeout": 20,
 }
+
+
+def _database(url: str) -> dict[str, object]:
+    if not url.startswith("postgresql:"):
+        engine = "django.db.backends.sqlite3"
+        return {"ENGINE": engine, "NAME": url, "OPTIONS": SQLITE_OPTIONS}
+    parts = conninfo_to_dict(url)
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": parts.get("dbname", ""),
+        "HOST": parts.get("host", ""),
+        "PORT": parts.get("port", ""),
+        "USER": parts.get("user", ""),
+        "PASSWORD": parts.get("password", ""),
+        "CONN_MAX_AGE": None,
+    }
+
+
+DATABASES = {"default": _database(os.environ.get("ERRANDS_BENCH_URL", ":memory:"))}
+globals().update(json.loads(os.environ.get("ERRANDS_BENCH_SETTINGS", "{}")))
+
+urlpatterns: list[object] = []

@@ -1,15 +1,11 @@
-"""The same task for each engine: it does nothing."""
+"""The task of every queue that speaks ``django.tasks``: it does nothing."""
 
-import django.tasks
+from django.tasks import task
 
-import errands
-
-
-@errands.task
-def ours() -> None:
-    """Do nothing, on our queue."""
+from bench.ticks import tick
 
 
-@django.tasks.task(backend="django-tasks-db")
-def django_tasks_db() -> None:
-    """Do nothing, on django-tasks-db."""
+@task
+def nothing() -> None:
+    """Do nothing, and be counted."""
+    tick()

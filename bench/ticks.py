@@ -1,0 +1,63 @@
+"""When tasks started, told by the tasks themselves to whoever measures.
+
+Every process that runs tasks has a file of its own in one directory, mapped
+into memory: a count and the instants of the first and last start. A tick outlives a
+SIGKILL. It is the same for every peer and costs microseconds (5.5 where the
+machine was busy), which a queue that needs 20 per task feels more than others.
+Instants are those of CLOCK_MONOTONIC, which all processes of a machine share.
+"""
+
+import mmap
+import os
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+VARIABLE = "ERRANDS_BENCH_TICKS"
+RECORD = struct.Struct("<QQQ")
+
+_lock = threading.Lock()
+_maps: dict[int, mmap.mmap] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """How many tasks have started, and the first and last instant in ns."""
+
+    count: int
+    first: int
+    last: int
+
+
+def tick() -> None:
+    """Note that a task starts here and now."""
+    now = time.monotonic_ns()
+    with _lock:
+        record = _maps.get(os.getpid()) or _own_map()
+        count, first, _ = RECORD.unpack_from(record)
+        RECORD.pack_into(record, 0, count + 1, first or now, now)
+
+
+def read(directory: Path) -> Ticks:
+    """Return what all processes have noted in a directory."""
+    files = directory.glob("[0-9]*")
+    records = [RECORD.unpack(file.read_bytes()) for file in files]
+    started = [record for record in records if record[0]]
+    return Ticks(
+        sum(count for count, _, _ in started),
+        min((first for _, first, _ in started), default=0),
+        max((last for _, _, last in started), default=0),
+    )
+
+
+def _own_map() -> mmap.mmap:
+    process = os.getpid()
+    path = Path(os.environ[VARIABLE]) / str(process)
+    blank = path.with_name(f".{process}")
+    blank.write_bytes(bytes(RECORD.size))
+    with blank.open("r+b") as file:
+        _maps[process] = mmap.mmap(file.fileno(), RECORD.size)
+    blank.rename(path)
+    return _maps[process]
