@@ -16,9 +16,15 @@ from errands.doctor.findings import Finding, Level, examine, ok
 from errands.queue import liveness
 from errands.queue.models import TaskRow
 from errands.queue.store import Store
+from errands.sidecar import sidecar
 from tests.testapp import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _no_worker_of_other_tests(transactional_db: None) -> None:
+    sidecar().update("DELETE FROM errands_worker")
 
 
 def levels(findings: Iterator[Finding]) -> list[Level]:

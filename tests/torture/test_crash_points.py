@@ -21,15 +21,26 @@ MOST_BOUNDARIES = 100
 GLANCE_SECONDS = 0.002
 PATIENCE_SECONDS = 10.0
 OTHERS = {
-    "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-    "AND datname = current_database() AND backend_type = 'client backend'",
-    "mysql": "SELECT count(*) FROM information_schema.processlist "
+    "postgresql": "SELECT pid FROM pg_stat_activity WHERE application_name = 'doomed'",
+    "mysql": "SELECT id FROM information_schema.processlist "
     "WHERE db = database() AND id <> connection_id()",
 }
 
 every_operation = pytest.mark.parametrize(
     "operation", OPERATIONS, ids=lambda operation: operation.name
 )
+
+# What the threads of earlier tests keep open.
+BYSTANDERS: set[int] = set()
+
+
+@pytest.fixture(autouse=True)
+def bystanders(transactional_db: None) -> None:
+    """Note who is connected before anything is done."""
+    if connection.vendor != "sqlite":
+        sidecar().close()
+        BYSTANDERS.clear()
+        BYSTANDERS.update(others())
 
 
 @every_operation
@@ -93,6 +104,8 @@ def killed(act: Callable[[], object]) -> bool:
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
+        # By this name PostgreSQL knows the connections that will be cut.
+        os.environ["PGAPPNAME"] = "doomed"
         try:
             act()
         finally:
@@ -107,6 +120,13 @@ def disconnect() -> None:
     connections.close_all()
 
 
+def others() -> set[int]:
+    """Return the connections of other clients to this database."""
+    with connection.cursor() as cursor:
+        cursor.execute(OTHERS[connection.vendor])
+        return {row[0] for row in cursor.fetchall()}
+
+
 def wait_for_the_dead() -> None:
     """Wait until the server has noticed that a client is gone."""
     sidecar().close()
@@ -114,9 +134,7 @@ def wait_for_the_dead() -> None:
         return
     deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
-        with connection.cursor() as cursor:
-            cursor.execute(OTHERS[connection.vendor])
-            if cursor.fetchone() == (0,):
-                return
+        if others() <= BYSTANDERS:
+            return
         time.sleep(GLANCE_SECONDS)
     raise AssertionError("the server still serves a client that is dead")

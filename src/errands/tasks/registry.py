@@ -17,6 +17,8 @@ from types import ModuleType
 
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.tasks import Task as DjangoTask
 
 from errands.conf import settings
@@ -64,6 +66,13 @@ def is_found_by_workers(module_name: str) -> bool:
         or module_name in settings().imports
         or module_name in _modules_behind_urlconf()
     )
+
+
+@receiver(setting_changed)
+def _ask_again(*, setting: str, **kwargs: object) -> None:
+    """Forget who is found, as soon as a test changes what decides it."""
+    if setting in {"ERRANDS", "INSTALLED_APPS", "ROOT_URLCONF"}:
+        is_found_by_workers.cache_clear()
 
 
 def _plain_task(path: str) -> DjangoTask | None:

@@ -69,6 +69,9 @@ class Attempts:
         may have ended, as after a SIGSTOP.
         """
         attempt = Attempt(claim, self._workplace.name)
+        if not self._may_start():
+            # Others may have it by now; should we be alive, they get it back.
+            return attempt.ended(Snoozed(timedelta()))
         try:
             if self._surroundings and not self._workplace.controls:
                 self._surroundings.restore()
