@@ -12,13 +12,13 @@ help: ## List these targets
 demo: .venv/installed-demo ## Serve the demo: site and worker together, Ctrl-C stops both
 	@$(python) demo/serve.py
 
-test: .venv/installed-dev ## Run every test, on PostgreSQL, MariaDB and SQLite, with a browser
+test: .venv/installed-dev ## Run every test, on PostgreSQL and SQLite, the queue on MariaDB too
 	@tools/chromium
 ifeq (,$(findstring postgresql,$(ERRANDS_TEST_WITHOUT)))
 	ERRANDS_TEST_DATABASE=postgresql $(python) -m pytest -m database
 endif
 ifeq (,$(findstring mysql,$(ERRANDS_TEST_WITHOUT)))
-	ERRANDS_TEST_DATABASE=mysql $(python) -m pytest -m database
+	ERRANDS_TEST_MYSQL=own ERRANDS_TEST_DATABASE=mysql $(python) -m pytest -m database tests/conformance tests/queue tests/worker
 endif
 	$(python) -m pytest
 

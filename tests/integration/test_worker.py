@@ -167,6 +167,7 @@ def test_sigterm_lets_a_running_task_finish(
     pid = pid_in()
 
     worker.ask_to_stop()
+    worker.says("stopping")
     later = tasks.nothing.enqueue()
     (tmp_path / "go").touch()
 
