@@ -99,16 +99,6 @@ def serve(transactional_db: None, tmp_path: Path) -> Iterator[Serve]:
         server.kill_all()
 
 
-@pytest.fixture
-def pid_in(tmp_path: Path) -> Callable[[], int]:
-    def wait() -> int:
-        path = tmp_path / "started"
-        eventually(lambda: path.exists() and path.read_text(), "the task started")
-        return int(path.read_text())
-
-    return wait
-
-
 def workers_of(server: Server) -> int:
     query = f"SELECT id FROM {WorkerRow._meta.db_table} WHERE name = %s"
     return len(sidecar("default").execute(query, [server.name]))
