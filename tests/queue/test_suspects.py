@@ -184,6 +184,22 @@ def test_a_quarantine_takes_nothing_while_it_holds_something(suspects, worker, s
     assert not picker.is_drained()
 
 
+def test_a_quarantine_waits_a_while_for_more_suspects(suspects, worker, store):
+    tasks.nothing.enqueue()
+    suspects()
+    now = [100.0]
+    picker = SuspectPicker(store, Selection(), patience=15, clock=lambda: now[0])
+    now[0] += 20
+    (claim,) = picker.claim(worker.identity.id, 1)
+    store.release([claim])
+    worker.claim_suspect()
+
+    now[0] += 14
+    assert not picker.is_drained()
+    now[0] += 2
+    assert picker.is_drained()
+
+
 def test_without_a_quarantine_a_suspect_runs_when_nothing_else_does(
     suspects, worker, store
 ):

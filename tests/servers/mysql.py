@@ -24,6 +24,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import pymysql
 
+from tests.servers.debian import program
+
 VARIABLE = "ERRANDS_TEST_MYSQL"
 OWN = "own"
 USUAL = "mysql://root@127.0.0.1:3306"
@@ -31,8 +33,6 @@ REMEDY = (
     f"Start one and name it in {VARIABLE}, as mysql://user:password@host:3306; "
     "or leave these tests out with ERRANDS_TEST_WITHOUT=mysql."
 )
-INSTALL = Path(__file__).parents[2] / "tools" / "debian-install"
-PATHS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 START_SECONDS = 60
 SPEED_BEFORE_SAFETY = (
     "--innodb-flush-log-at-trx-commit=0",
@@ -149,10 +149,7 @@ def _answers(address: str) -> bool:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name, path=PATHS)
-    if found is None:
-        subprocess.call([INSTALL, "mariadb-server"])
-        found = shutil.which(name, path=PATHS)
+    found = program(name, package="mariadb-server")
     if found is None:
         raise NoMySQL(f"{name} is not installed")
     return found

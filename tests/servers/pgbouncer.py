@@ -12,8 +12,8 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from tests.servers import postgresql
+from tests.servers.debian import program
 
-PATHS = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
 SETTINGS = """
 [databases]
 * = host={host} port={port} user={user}
@@ -35,10 +35,10 @@ class PgBouncer:
     """A pooler on a port of its own; its directory and it end with ``stop``."""
 
     def __init__(self, pool_mode: str) -> None:
-        program = shutil.which("pgbouncer", path=PATHS)
-        if program is None:
-            raise NoPgBouncer("pgbouncer is missing: run tools/debian-install pgbouncer")
-        self._program = program
+        found = program("pgbouncer", package="pgbouncer")
+        if found is None:
+            raise NoPgBouncer("pgbouncer is not installed, and could not be")
+        self._program = found
         self._pool_mode = pool_mode
         self._directory = Path(tempfile.mkdtemp(prefix="errands-pgbouncer-"))
         self._port = _free_port()

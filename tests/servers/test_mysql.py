@@ -4,7 +4,7 @@ import subprocess
 import pymysql
 import pytest
 
-from tests.servers import mysql
+from tests.servers import debian, mysql
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_a_server_that_is_missing_is_installed(unnamed: pytest.MonkeyPatch) -> N
     with pytest.raises(mysql.NoMySQL):
         mysql.url()
 
-    assert asked == [[mysql.INSTALL, "mariadb-server"]]
+    assert asked == [[debian.INSTALL, "mariadb-server"]]
 
 
 def test_where_none_can_be_installed_the_error_names_the_remedy(

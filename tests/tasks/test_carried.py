@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar
 
 import pytest
 from django.utils import timezone, translation
@@ -45,3 +45,41 @@ def test_what_is_not_set_does_not_travel():
 def test_a_time_zone_this_machine_has_not_is_left_out():
     with carried.activated({"time_zone": "Mars/Olympus"}):
         assert timezone.get_current_timezone_name() == "Europe/Vienna"
+
+
+def in_a_new_context(captured: dict[str, str]) -> tuple[str, str]:
+    def run() -> tuple[str, str]:
+        with carried.activated(captured):
+            return translation.get_language(), timezone.get_current_timezone_name()
+
+    return Context().run(run)
+
+
+def test_a_new_thread_needs_no_activation_where_nothing_differs(monkeypatch):
+    as_begun = Context().run(carried.capture)
+    in_a_new_context(as_begun)
+    asked = []
+    monkeypatch.setattr(carried, "_activated", asked.append)
+
+    assert in_a_new_context(as_begun) == ("en", "Europe/Vienna")
+    assert asked == []
+
+
+def test_what_a_new_thread_begins_with_follows_the_settings(settings):
+    as_begun = Context().run(carried.capture)
+    in_a_new_context(as_begun)
+    settings.TIME_ZONE = "Asia/Tokyo"
+
+    assert in_a_new_context(as_begun) == ("en", "Europe/Vienna")
+
+
+def test_what_has_changed_before_the_attempt_is_put_right():
+    as_begun = Context().run(carried.capture)
+    changed = Context()
+    changed.run(translation.activate, "de")
+
+    def run() -> str:
+        with carried.activated(as_begun):
+            return translation.get_language()
+
+    assert changed.run(run) == "en"

@@ -83,6 +83,40 @@ def test_quick_tasks_are_claimed_ahead(courier, workplace, remembering, end):
     assert remembering.asked == [2, 2 + 100]
 
 
+def test_executors_have_more_to_do_while_quick_tasks_are_settled(
+    courier, workplace, remembering, end
+):
+    remembering.ready = [claim_of(number) for number in range(500)]
+    round_of(courier)
+    for claim in waiting_in(workplace):
+        end(claim, Succeeded(None), seconds=0.001)
+    asked: list[int] = []
+    settle = remembering.settle
+    remembering.settle = lambda settlements: (
+        asked.extend(remembering.asked),
+        settle(settlements),
+    )[1]
+
+    round_of(courier)
+
+    assert asked == [2, 2 + 100]
+
+
+def test_a_limit_counts_what_is_not_settled_yet(
+    remembering: RememberingStore, workplace, heartbeat, end
+):
+    limited = replace(workplace, options=replace(workplace.options, limit=3))
+    courier = Courier(limited, heartbeat, [])
+    courier._pace.note(0.0001)
+    remembering.ready = [claim_of(number) for number in range(9)]
+    round_of(courier)
+
+    end(waiting_in(workplace)[0], Succeeded(None))
+    round_of(courier)
+
+    assert remembering.asked == [3]
+
+
 def test_nothing_is_claimed_while_the_lease_is_in_doubt(courier, heartbeat, remembering):
     remembering.ready = [claim_of(1)]
     heartbeat.may_claim = False

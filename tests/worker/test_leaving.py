@@ -107,8 +107,9 @@ def test_a_leaving_process_finishes_gives_back_and_claims_nothing_more(
     remembering.ready = [claim_of(number) for number in range(1, 6)]
     courier_round()
     attempted(workplace)
-    remembering.ready = [claim_of(6)]
 
+    courier_round()
+    remembering.ready = [claim_of(6)]
     courier_round()
     for announcer in courier._announcers:
         announcer.count += 1

@@ -110,3 +110,35 @@ def test_an_outage_opens_nothing_and_breaks_nothing(town: Town):
     town.quarantine.call()
 
     assert town.open() is None
+
+
+def test_a_process_that_is_there_has_two_seconds_before_there_is_one_more(town: Town):
+    town.waiting = 1
+    town.quarantine.call()
+    assert town.open()
+    town.waiting, town.now = 0, town.now + 5
+    town.open()
+    town.asked = 0
+
+    town.waiting = 1
+    town.quarantine.call()
+    opened = []
+    for _ in range(5):
+        opened.append(bool(town.open()))
+        town.now += 0.5
+
+    assert opened == [False, False, False, False, True]
+    assert town.asked == 1
+
+
+def test_nobody_is_asked_while_a_process_waits_for_more_suspects(town: Town):
+    town.waiting = 1
+    town.quarantine.call()
+    town.open()
+    town.waiting, town.asked = 0, 0
+
+    for _ in range(20):
+        town.now += 0.5
+        town.open()
+
+    assert town.asked == 1

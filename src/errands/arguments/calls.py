@@ -46,6 +46,8 @@ def decode_call(
     All records it refers to are read with one query per model and database;
     a record that is referred to twice is one instance.
     """
+    if not args and not kwargs:
+        return [], {}
     decoder = Decoder.prepared_for([*args, *kwargs.values()])
     return (
         [decoder.decode(wire) for wire in args],

@@ -5,9 +5,9 @@ a ``Requeue`` makes it live again. Both name the token they were decided under.
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.utils import timezone
@@ -99,14 +99,16 @@ def record_of(settlement: Settlement) -> Record:
                 state=TaskState.SCHEDULED,
                 run_at=settlement.finished_at + after,
                 errors=_errors(claim, error),
-                **_attempted(settlement),
+                worker_ids=_workers(claim, settlement.worker_name),
+                started_at=claim.started_at or settlement.started_at,
+                metadata=settlement.metadata,
             )
         case Succeeded(return_value):
-            ended = {"return_value": json.dumps(return_value)}
-            return _ended(settlement, ResultStatus.SUCCEEDED, ended)
+            returned = "null" if return_value is None else json.dumps(return_value)
+            return _ended(settlement, ResultStatus.SUCCEEDED, return_value=returned)
         case _:
-            ended = {"errors": _errors(claim, outcome.error)}
-            return _ended(settlement, STATUSES[type(outcome)], ended)
+            errors = _errors(claim, outcome.error)
+            return _ended(settlement, STATUSES[type(outcome)], errors=errors)
 
 
 def released(claim: Claim, *, due_at: datetime | None = None) -> Requeue:
@@ -243,44 +245,41 @@ def stored_error(error: AttemptError) -> dict[str, str]:
 
 
 def _ended(
-    settlement: Settlement, status: ResultStatus, outcome: Mapping[str, Any]
+    settlement: Settlement,
+    status: ResultStatus,
+    *,
+    return_value: str | None = None,
+    errors: str | None = None,
 ) -> Finish:
-    finished_at = settlement.finished_at
-    keep = settlement.keep
+    claim, finished_at, keep = settlement.claim, settlement.finished_at, settlement.keep
     if keep is None:
         keep = site_keeps_nothing(has_succeeded=status == ResultStatus.SUCCEEDED)
-    return _finish(
-        settlement.claim,
-        status,
-        finished_at=finished_at,
-        expires_at=expiry(finished_at, keep),
-        **outcome,
-        **_attempted(settlement),
-    )
-
-
-def _attempted(settlement: Settlement) -> dict[str, Any]:
-    claim = settlement.claim
-    return {
-        "worker_ids": _workers(claim, settlement.worker_name),
-        "started_at": claim.started_at or settlement.started_at,
-        "metadata": settlement.metadata,
-    }
-
-
-def _finish(claim: Claim, status: ResultStatus, **written: Any) -> Finish:
-    kept = {
-        "crashes": claim.crashes,
-        "errors": "[]" if not claim.errors else json.dumps(claim.errors),
-        "return_value": None,
-    }
     return Finish(
         id=claim.id,
         token=claim.token,
         status=status,
         attempt=claim.attempt,
+        crashes=claim.crashes,
+        errors=errors or _errors(claim),
+        worker_ids=_workers(claim, settlement.worker_name),
+        return_value=return_value,
+        started_at=claim.started_at or settlement.started_at,
+        finished_at=finished_at,
+        metadata=settlement.metadata,
+        expires_at=expiry(finished_at, keep),
         concurrency_key=claim.concurrency_key,
-        **{**kept, **written},
+    )
+
+
+def _finish(claim: Claim, status: ResultStatus, **written: Any) -> Finish:
+    return Finish(
+        id=claim.id,
+        token=claim.token,
+        status=status,
+        attempt=claim.attempt,
+        return_value=None,
+        concurrency_key=claim.concurrency_key,
+        **{"crashes": claim.crashes, **written},
     )
 
 
@@ -290,7 +289,7 @@ def _requeue(claim: Claim, *, state: TaskState, **written: Any) -> Requeue:
         "attempt": claim.attempt,
         "crashes": claim.crashes,
         "releases": claim.releases,
-        "errors": json.dumps(claim.errors),
+        "errors": _errors(claim),
         "worker_ids": json.dumps(claim.worker_ids),
         "started_at": claim.started_at,
         "unless_started": claim.at_most_once,
@@ -299,9 +298,17 @@ def _requeue(claim: Claim, *, state: TaskState, **written: Any) -> Requeue:
     return Requeue(id=claim.id, token=claim.token, state=state, **{**kept, **written})
 
 
-def _errors(claim: Claim, error: AttemptError) -> str:
-    return json.dumps([*claim.errors, stored_error(error)][-ERRORS_KEPT:])
+def _errors(claim: Claim, *more: AttemptError) -> str:
+    if not (claim.errors or more):
+        return "[]"
+    return json.dumps([*claim.errors, *map(stored_error, more)][-ERRORS_KEPT:])
 
 
 def _workers(claim: Claim, worker_name: str) -> str:
-    return json.dumps([*claim.worker_ids, worker_name][-WORKERS_KEPT:])
+    before = claim.worker_ids
+    return _names(*before[1 - WORKERS_KEPT :], worker_name)
+
+
+@lru_cache
+def _names(*names: str) -> str:
+    return json.dumps(names)

@@ -15,6 +15,7 @@ once at most. Suspects of several workers and hosts run side by side.
 Whoever dies between choosing a suspect and claiming it has changed nothing.
 """
 
+import time
 from collections.abc import Callable, Iterable
 from itertools import count
 from typing import Any
@@ -62,11 +63,25 @@ def claim_suspect(store: Store, worker_id: UUID, selection: Selection) -> Claim 
 
 
 class SuspectPicker:
-    """Claims one suspect whenever nothing is held."""
+    """Claims one suspect whenever nothing is held.
 
-    def __init__(self, store: Store, selection: Selection) -> None:
+    Its process stays for ``patience`` seconds after the last: where tasks kill
+    their processes again and again, the next suspects find one that is ready.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        selection: Selection,
+        *,
+        patience: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
         self._selection = selection
+        self._patience = patience
+        self._clock = clock
+        self._busy_at = clock()
 
     def claim(
         self, worker_id: UUID, most: int, *, held: Iterable[str] = (), awaiting: int = 0
@@ -76,13 +91,18 @@ class SuspectPicker:
         if any(True for _ in held):
             return []
         claim = claim_suspect(self._store, worker_id, self._selection)
-        return [] if claim is None else [claim]
+        if claim is None:
+            return []
+        self._busy_at = self._clock()
+        return [claim]
 
     def trust_pauses(self) -> None:
         """Do nothing: pauses are read with each claim."""
 
     def is_drained(self) -> bool:
-        """Return whether no suspect is left that could run."""
+        """Return whether no suspect is left that could run, and none is expected."""
+        if self._clock() < self._busy_at + self._patience:
+            return False
         return not suspects_wait(self._store, self._selection)
 
 

@@ -74,7 +74,7 @@ def perform(
     context = terms.context(task_result)
     call = partial(task.call, *_arguments(task, context), **task_result.kwargs)
     try:
-        with attempting(context), activated(terms.carried), staying_in_this_process():
+        with activated(terms.carried), attempting(context), staying_in_this_process():
             value = run_interruptible(terms.control, call)
             return Succeeded(_plain(task, value))
     except BaseException as exception:  # noqa: BLE001 - a task may raise anything
@@ -95,7 +95,7 @@ async def aperform(task: DjangoTask, task_result: TaskResult, terms: Terms) -> O
             loop.call_soon_threadsafe(running.cancel, reason.__name__)
 
     try:
-        with attempting(context), activated(terms.carried), staying_in_this_process():
+        with activated(terms.carried), attempting(context), staying_in_this_process():
             terms.control.open(cancel)
             arguments = _arguments(task, context)
             value = await task.acall(*arguments, **task_result.kwargs)

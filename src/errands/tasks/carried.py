@@ -7,11 +7,14 @@ attempt.
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from django.core.signals import setting_changed
+from django.dispatch import receiver
 from django.utils import timezone, translation
 
 type Carried = Mapping[str, str]
@@ -26,6 +29,8 @@ class CarriedContext:
 
 
 _registered: dict[str, CarriedContext] = {}
+_contextual: dict[str, CarriedContext] = {}
+"""Those of them that Django keeps in context variables."""
 
 
 def register_context(
@@ -40,27 +45,48 @@ def register_context(
     enqueued; ``activate`` returns a context manager that restores it around
     the attempt. A worker that does not know the name ignores it.
     """
+    _contextual.pop(name, None)
+    _as_begun.cache_clear()
     _registered[name] = CarriedContext(capture, activate)
 
 
 def capture() -> dict[str, str]:
     """Return the caller's context."""
-    read = {name: context.capture() for name, context in _registered.items()}
-    return {name: text for name, text in read.items() if text is not None}
+    return _captured(_registered)
 
 
 def activated(carried: Carried) -> AbstractContextManager[None]:
     """Return a context manager that runs a block in the context of the caller.
 
     What is as the caller had it already is left alone: activating costs more
-    than a short task does.
+    than a short task does. In a new thread, or a copy of its empty context,
+    nothing need be asked to know that.
     """
+    if not copy_context() and carried == _as_begun():
+        return nullcontext()
     differing = [
         (context, text)
         for name, text in carried.items()
         if (context := _registered.get(name)) is not None and context.capture() != text
     ]
     return _activated(differing) if differing else nullcontext()
+
+
+def _captured(contexts: Mapping[str, CarriedContext]) -> dict[str, str]:
+    read = {name: context.capture() for name, context in contexts.items()}
+    return {name: text for name, text in read.items() if text is not None}
+
+
+@lru_cache(maxsize=1)
+def _as_begun() -> Carried:
+    """Return the language and time zone of a thread that has changed neither."""
+    return Context().run(_captured, _contextual)
+
+
+@receiver(setting_changed)
+def _forget(**changed: object) -> None:
+    del changed
+    _as_begun.cache_clear()
 
 
 @contextmanager
@@ -88,11 +114,8 @@ def _known_time_zone(name: str) -> AbstractContextManager[object]:
         return timezone.override(None)
 
 
-register_context(
-    "language", capture=translation.get_language, activate=translation.override
+_contextual.update(
+    language=CarriedContext(translation.get_language, translation.override),
+    time_zone=CarriedContext(_time_zone, _known_time_zone),
 )
-register_context(
-    "time_zone",
-    capture=_time_zone,
-    activate=_known_time_zone,
-)
+_registered.update(_contextual)

@@ -1,6 +1,7 @@
 """The signals of attempts, sent once the database has acknowledged them."""
 
 import logging
+from contextvars import copy_context
 from typing import Any
 
 from django.dispatch import Signal
@@ -44,10 +45,11 @@ class Announcer:
         """Send the signals of an acknowledged attempt; never raises.
 
         The exception that ended the attempt is active meanwhile, so that
-        ``sys.exc_info()`` in a receiver has it.
+        ``sys.exc_info()`` in a receiver has it. What receivers leave in the
+        context stays behind with them.
         """
         try:
-            self._announce(attempted)
+            copy_context().run(self._announce, attempted)
         except BaseException:
             task_id = attempted.settlement.claim.uuid
             logger.exception("Task id=%s: a receiver broke out", task_id)

@@ -97,6 +97,8 @@ class Courier:
     def _go_round(self) -> None:
         self._gather()
         self._bell.look()
+        if self._is_ahead:
+            self._claim()
         self._settle()
         if self._is_unsure:
             self._release_unknown()
@@ -105,6 +107,12 @@ class Courier:
             self._withdraw()
         else:
             self._claim()
+
+    @property
+    def _is_ahead(self) -> bool:
+        """Whether to claim before settling, so that executors have work meanwhile."""
+        is_ending = self._stop.is_requested or self._is_leaving
+        return self._ahead > 0 and not (is_ending or self._is_unsure)
 
     def _leave_if_due(self) -> None:
         """Claim nothing more once the process has done its share."""
@@ -136,13 +144,18 @@ class Courier:
         if limit is None:
             return None
         # The children before us in this place have made some of them.
-        return limit - self._workplace.slots.attempts - len(self._in_hand)
+        return limit - self._workplace.slots.attempts - self._claimed
+
+    @property
+    def _claimed(self) -> int:
+        """How many attempts are going to count."""
+        return len(self._in_hand) + len(self._unsettled)
 
     def _within_bounds(self, wanted: int) -> int:
         """Return how many of those wanted ``--limit`` and ``--max-tasks`` allow."""
         bounds = [self._left_to_limit]
         if (left := self._leaving.left(self._attempts)) is not None:
-            bounds.append(max(0, left - len(self._in_hand)))
+            bounds.append(max(0, left - self._claimed))
         return min([wanted, *(bound for bound in bounds if bound is not None)])
 
     def _gather(self) -> None:
@@ -322,7 +335,8 @@ class Courier:
 
 def _picker_of(workplace: Workplace) -> Picker | SuspectPicker | IdlePicker:
     options, store = workplace.options, workplace.store
-    suspects = SuspectPicker(store, options.selection)
+    patience = options.quarantine_patience
+    suspects = SuspectPicker(store, options.selection, patience=patience)
     if options.quarantine:
         return suspects
     picker = Picker(store, options.selection, threads=options.threads)

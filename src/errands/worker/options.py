@@ -20,6 +20,7 @@ AT_LEAST_ONE = (
 )
 # Of the 100 a worker's row has room for, the rest numbers its processes.
 NAME_LIMIT = 80
+QUARANTINE_PATIENCE = 15.0
 
 
 def _threads() -> int:
@@ -83,6 +84,9 @@ class WorkerOptions:
     quarantine: bool = False
     """Run suspects, one at a time, until none waits; for a supervisor to say."""
 
+    quarantine_patience: float = 0.0
+    """Seconds that a quarantine process waits for more of them."""
+
     def __post_init__(self) -> None:
         for option in AT_LEAST_ONE:
             value = getattr(self, option)
@@ -137,6 +141,7 @@ class WorkerOptions:
             self,
             name=f"{self.name}-quarantine-{number + 1}" if self.name else "",
             quarantine=True,
+            quarantine_patience=0.0 if self.burst else QUARANTINE_PATIENCE,
             burst=True,
             queues=",".join(term.pattern for term in self.selection.terms),
             processes=1,

@@ -2,7 +2,7 @@
 
 AHEAD_SECONDS = 0.05
 SLOW_SECONDS = 0.01
-MOST_AHEAD = 500
+MOST_AHEAD = 1000
 WEIGHT = 0.02
 
 
@@ -10,7 +10,7 @@ class Pace:
     """The mean duration of the last 50 or so attempts.
 
     A task waits in a process only where it is about to start: at most 50 ms of
-    work is claimed ahead and never more than 500 tasks; nothing while the mean
+    work is claimed ahead and never more than 1,000 tasks; nothing while the mean
     attempt is above 10 ms or not known.
     """
 

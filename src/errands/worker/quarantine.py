@@ -4,7 +4,7 @@
 
     a rescue made suspects, or a child saw some ──► a process, at once
     2 s later suspects still wait               ──► one more, up to --threads
-    no suspect is left for a process            ──► it ends
+    no suspect is left for 15 s                 ──► a process ends
 
 So a few quick suspects run one after the other in one process, and a slow one
 does not hold up the others. A process that dies is followed by the next one at
@@ -15,6 +15,7 @@ there are no suspects there is nothing here and nobody asks the database.
 import logging
 import time
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 
 from django.db import Error
@@ -47,7 +48,7 @@ class Quarantine:
         self._store = store
         self._directory = directory
         self._clock = clock
-        self._look_at = 0.0
+        self._look_at = inf
         self._is_wanted = False
         self.places: list[Place] = []
 
@@ -70,17 +71,21 @@ class Quarantine:
         return self.places[-1]
 
     def _should_open(self) -> bool:
+        """Whoever runs already has two seconds before there is one more."""
         running = sum(place.is_running for place in self.places)
-        if not running:
-            is_wanted, self._is_wanted = self._is_wanted, False
-            return is_wanted and self._suspects_wait()
-        if running >= self._options.executors or self._clock() < self._look_at:
+        if self._is_wanted:
+            self._is_wanted = False
+            if not running:
+                self._look_at = self._clock()
+            elif self._look_at == inf:
+                self._look_at = self._clock() + LOOK_AGAIN_SECONDS
+        if self._clock() < self._look_at or running >= self._options.executors:
             return False
-        self._look_at = self._clock() + LOOK_AGAIN_SECONDS
+        self._look_at = inf
         return self._suspects_wait()
 
     def _suspects_wait(self) -> bool:
-        """Ask the database; while it is away, children will report again."""
+        """Ask the database; while it is away, ask again."""
         try:
             return suspects_wait(self._store, self._selection)
         except Error:

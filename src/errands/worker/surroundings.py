@@ -9,12 +9,20 @@ in the middle of something. A site whose tasks change these runs them with one
 thread. Environment variables and modules are not looked after.
 """
 
+import ctypes
 import locale
 import logging
 import os
 from contextlib import suppress
 
 logger = logging.getLogger("errands.worker")
+
+LONGEST_PATH = 4096
+
+# A PyDLL keeps the interpreter while it calls.
+_libc = ctypes.PyDLL(None) if os.name == "posix" else None
+if _libc is not None:
+    _libc.getcwd.restype = ctypes.c_void_p
 
 
 class Surroundings:
@@ -51,13 +59,21 @@ class Surroundings:
         try:
             os.chdir(self._directory)
         except OSError:
-            logger.exception("the worker's directory %s is gone", self._directory)
+            gone = os.fsdecode(self._directory)
+            logger.exception("the worker's directory %s is gone", gone)
         return True
 
 
-def _directory() -> str | None:
-    """Return the working directory, None where it has been deleted."""
+def _directory() -> bytes | None:
+    """Return the working directory, None where it has been deleted.
+
+    Asked before each attempt. ``os.getcwd`` would let go of the interpreter,
+    and a thread that is busy gives it back 5 ms later.
+    """
+    if _libc is not None:
+        path = ctypes.create_string_buffer(LONGEST_PATH)
+        return path.value if _libc.getcwd(path, LONGEST_PATH) else None
     try:
-        return os.getcwd()  # noqa: PTH109 - asked after each attempt
+        return os.getcwdb()  # noqa: PTH109 - bytes, as above
     except OSError:
         return None

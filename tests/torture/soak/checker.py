@@ -82,7 +82,7 @@ class Checker:
         for event in sorted(events, key=lambda event: event.at):
             self.of[event.task][event.kind].append(event)
             if event.kind == "X":
-                self.deaths.setdefault(event.pid, event.at)
+                self.deaths.setdefault(event.pid, (event.at, event.at))
 
     def check(self, *, max_attempts: int) -> Verdict:
         """Judge every task."""
@@ -131,8 +131,8 @@ class Checker:
         """Return whether the queue's promises allow the second start."""
         if any(event.kind == "R" for event in ended):
             return True
-        died_at = self.deaths.get(before.pid)
-        if died_at is not None and before.at <= died_at <= after.at:
+        death = self.deaths.get(before.pid)
+        if death and before.at <= death[1] and death[0] <= after.at:
             return True
         since = min(before.wall, after.wall) - RECENT_SECONDS
         if any(
@@ -148,12 +148,12 @@ class Checker:
 
     def measure(self, before: Event, after: Event, ended: Sequence[Event]) -> None:
         """Note how long a task waited for its next worker after its last was gone."""
-        gone = [(pid, at) for pid, at in self.deaths.items() if pid == before.pid]
-        gone += [(pid, at) for pid, at in self.deeds.frozen if pid == before.pid]
-        for _, at in gone:
-            is_over = any(event.at < at for event in ended)
-            if before.at <= at <= after.at and not is_over:
-                self.verdict.recoveries.append((after.at - at, before.task))
+        frozen = [(at, at) for pid, at in self.deeds.frozen if pid == before.pid]
+        death = self.deaths.get(before.pid)
+        for since, until in [death, *frozen] if death else frozen:
+            is_over = any(event.at < since for event in ended)
+            if before.at <= until and since <= after.at and not is_over:
+                self.verdict.recoveries.append((after.at - since, before.task))
 
     def judge_effects(self) -> None:
         """A transactional task has one effect if it succeeded, none otherwise."""

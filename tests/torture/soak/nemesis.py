@@ -16,6 +16,7 @@ from typing import Any
 from tests.torture.soak.trees import Tree, wait_for
 
 LEASE_SECONDS = 3.0
+DYING_SECONDS = 0.01
 FROZEN_SECONDS = 1.6 * LEASE_SECONDS
 
 
@@ -23,7 +24,9 @@ FROZEN_SECONDS = 1.6 * LEASE_SECONDS
 class Deeds:
     """What was done to whom, and when."""
 
-    killed: dict[int, float] = field(default_factory=dict)
+    killed: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """Between which instants a process died: it works on until it does."""
+
     frozen: list[tuple[int, float]] = field(default_factory=list)
     outages: list[float] = field(default_factory=list)
     told: list[tuple[float, str]] = field(default_factory=list)
@@ -68,10 +71,10 @@ class Nemesis:
 
     def kill_child(self, tree: Tree) -> None:
         """Kill one worker process; its supervisor sees it."""
-        pid = self.random.choice(tree.children)
-        self.note_deaths([pid])
+        pid, since = self.random.choice(tree.children), time.monotonic()
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
+        self.note_deaths([pid], since)
 
     def kill_supervisor(self, tree: Tree) -> None:
         """Kill a supervisor; its children give back what they hold."""
@@ -81,8 +84,8 @@ class Nemesis:
 
     def kill_tree(self, tree: Tree) -> None:
         """Kill all of a tree at once."""
-        self.note_deaths(tree.children)
-        self.note_deaths_of_late(tree.kill())
+        since = time.monotonic()
+        self.note_deaths(tree.kill(), since)
         tree.replace()
 
     def freeze(self, tree: Tree) -> None:
@@ -113,12 +116,9 @@ class Nemesis:
         self.deeds.outages.append(time.monotonic())
         self.server.disconnect(self.random)
 
-    def note_deaths(self, pids: Sequence[int]) -> None:
-        """Note one kill of these processes, just before it."""
+    def note_deaths(self, pids: Sequence[int], since: float) -> None:
+        """Note one kill of these processes, which began at an instant and is over."""
         self.deeds.kills += 1
-        self.note_deaths_of_late(pids)
-
-    def note_deaths_of_late(self, pids: Sequence[int]) -> None:
-        """Note who died too, of those born in between."""
+        until = time.monotonic() + DYING_SECONDS
         for pid in pids:
-            self.deeds.killed.setdefault(pid, time.monotonic())
+            self.deeds.killed.setdefault(pid, (since, until))

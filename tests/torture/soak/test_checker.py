@@ -17,7 +17,7 @@ def judged(
     *events: Event,
     token: int = 1,
     effects: int | None = None,
-    killed: dict[int, float] | None = None,
+    killed: dict[int, tuple[float, float]] | None = None,
     leases: dict[int, list[tuple[float, float]]] | None = None,
 ) -> Verdict:
     database = Database(
@@ -54,10 +54,18 @@ def test_a_second_start_without_a_reason_is_unexplained() -> None:
 
 
 def test_a_second_start_after_the_death_of_the_first_is_explained() -> None:
-    verdict = judged(*CUT_SHORT, *SECOND, token=2, killed={7: 3.0})
+    verdict = judged(*CUT_SHORT, *SECOND, token=2, killed={7: (3.0, 3.1)})
 
     assert verdict.broken == []
     assert verdict.recoveries == [(6.0, "one")]
+
+
+def test_a_process_works_on_until_it_has_died() -> None:
+    meanwhile = judged(*CUT_SHORT, *SECOND, token=2, killed={7: (1.9, 2.1)})
+    before = judged(*CUT_SHORT, *SECOND, token=2, killed={7: (1.7, 1.9)})
+
+    assert meanwhile.broken == []
+    assert before.broken == ["unexplained_duplicates"]
 
 
 def test_a_second_start_before_the_lease_is_over_is_unexplained() -> None:

@@ -127,7 +127,9 @@ def as_uuid(stored: UUID | str) -> UUID:
 
 def utc_text(value: datetime) -> str:
     """Return an instant as databases without time zones keep it."""
-    return value.astimezone(UTC).isoformat(" ", "microseconds")[:WITHOUT_ZONE]
+    if value.tzinfo is not UTC:
+        value = value.astimezone(UTC)
+    return value.isoformat(" ", "microseconds")[:WITHOUT_ZONE]
 
 
 def site_instant(stored: datetime | str | None) -> datetime | None:
