@@ -16,6 +16,7 @@ import atexit
 import getpass
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -48,10 +49,17 @@ class NoMySQL(Exception):
 
 
 class OwnServer:
-    """A MariaDB that lives in a temporary directory as long as we do."""
+    """A MariaDB that lives in a temporary directory as long as we do.
 
-    def __init__(self) -> None:
+    With ``settings`` that say so, it keeps what it has acknowledged.
+    """
+
+    def __init__(self, *settings: str) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="errands-mariadb-"))
+        user = f"--user={getpass.getuser()}"
+        paths = (f"--datadir={self.directory}/data", f"--tmpdir={self.directory}")
+        self._where = ("--no-defaults", user, *paths)
+        self._settings = (*SPEED_BEFORE_SAFETY, *settings)
         self._server: subprocess.Popen[bytes] | None = None
 
     @property
@@ -66,24 +74,23 @@ class OwnServer:
 
     def start(self) -> None:
         """Make the tables and return when it answers, after about 5 s."""
-        server = _program("mariadbd")
-        user = f"--user={getpass.getuser()}"
-        paths = (f"--datadir={self.directory}/data", f"--tmpdir={self.directory}")
+        # The server first: it brings the other program with it.
+        _program("mariadbd")
         log = self.directory / "log"
         with log.open("ab") as output:
-            install = [_program("mariadb-install-db"), "--no-defaults", user, *paths,
+            install = [_program("mariadb-install-db"), *self._where,
                        "--auth-root-authentication-method=normal",
                        "--skip-test-db"]  # fmt: skip
             if subprocess.call(install, stdout=output, stderr=output):
                 raise NoMySQL(f"mariadb-install-db failed:\n{log.read_text()}")
-            # A process group of its own: Ctrl-C is for the tests.
-            self._server = subprocess.Popen(
-                [server, "--no-defaults", user, *paths, *SPEED_BEFORE_SAFETY,
-                 f"--socket={self.directory}/socket", "--skip-networking",
-                 "--max-connections=300"],
-                stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
-        self._wait(log)
+        self._launch(log)
+
+    def restart(self, *, orderly: bool) -> None:
+        """End it in good order or by SIGKILL, and return when it answers again."""
+        assert self._server is not None
+        self._server.send_signal(signal.SIGTERM if orderly else signal.SIGKILL)
+        self._server.wait()
+        self._launch(self.directory / "log")
 
     def stop(self) -> None:
         """End the server and delete all it had."""
@@ -91,6 +98,17 @@ class OwnServer:
             self._server.kill()
             self._server.wait()
         shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _launch(self, log: Path) -> None:
+        with log.open("ab") as output:
+            # A process group of its own: Ctrl-C is for the tests.
+            self._server = subprocess.Popen(
+                [_program("mariadbd"), *self._where, *self._settings,
+                 f"--socket={self.directory}/socket", "--skip-networking",
+                 "--max-connections=300"],
+                stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+        self._wait(log)
 
     def _wait(self, log: Path) -> None:
         until = time.monotonic() + START_SECONDS

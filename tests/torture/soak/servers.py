@@ -2,10 +2,13 @@
 
 import os
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
+import pymysql
 
+from tests.servers import mysql
 from tests.servers.postgresql import OwnServer
 
 # Processes are killed here, never the system: what the system has is safe.
@@ -70,4 +73,45 @@ class PostgreSQL:
         self._server.stop()
 
 
-SERVERS = {"sqlite": SQLite, "postgresql": PostgreSQL}
+class MariaDB:
+    """A server that keeps what it has acknowledged through any restart."""
+
+    can_restart = True
+
+    def __init__(self, directory: Path) -> None:
+        # What a commit has written is the system's then, which is never killed.
+        self._server = mysql.OwnServer("--innodb-flush-log-at-trx-commit=2")
+        self._server.start()
+        with self._connection() as connection, connection.cursor() as cursor:
+            cursor.execute("CREATE DATABASE soak CHARACTER SET utf8mb4")
+        os.environ["ERRANDS_TEST_DATABASE"] = "mysql"
+        os.environ["ERRANDS_TEST_DATABASE_NAME"] = "soak"
+        os.environ[mysql.VARIABLE] = self._server.url
+
+    def restart(self, mode: str) -> None:
+        """Stop it, ``fast`` or ``immediate`` (a SIGKILL), and start it again."""
+        self._server.restart(orderly=mode == "fast")
+
+    def disconnect(self, chance: random.Random) -> int:
+        """Terminate about half of the connections; return how many."""
+        with self._connection() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM information_schema.processlist "
+                "WHERE user = 'root' AND id <> connection_id()"
+            )
+            chosen = [row[0] for row in cursor.fetchall() if chance.random() < 0.5]
+            for number in chosen:
+                with suppress(pymysql.MySQLError):
+                    cursor.execute("KILL %s", [number])
+        return len(chosen)
+
+    def stop(self) -> None:
+        """End it and delete what it had."""
+        self._server.stop()
+
+    def _connection(self) -> "pymysql.Connection":
+        socket = str(self._server.directory / "socket")
+        return pymysql.connect(unix_socket=socket, user="root", autocommit=True)
+
+
+SERVERS = {"sqlite": SQLite, "postgresql": PostgreSQL, "mysql": MariaDB}
