@@ -27,7 +27,7 @@ from errands.runs.states import State
 from errands.tasks.sweeps import run_sweeps
 from tests.runs import jobs
 from tests.runs.engines import SharedWorker, Worker
-from tests.runs.life import Life, start_and_perform
+from tests.runs.life import life, lived, start_and_perform
 
 type NewRun = Callable[..., Run]
 
@@ -65,12 +65,12 @@ def boundaries(worker: Worker) -> Callable[[Callable[[], None]], list[Run]]:
     def die_at_each(live: Callable[[], None]) -> list[Run]:
         ends = Ends()
         for number in range(1, MOST_BOUNDARIES):
-            life = Life(dies_at=number)
-            with life.lived():
+            short = life(dies_at=number)
+            with lived(short):
                 live()
             ends.look()
             recover(worker, ends)
-            if not life.is_dead:
+            if not short.has_struck:
                 break
         assert number > 10
         assert number < MOST_BOUNDARIES - 1
@@ -215,8 +215,8 @@ def test_a_sweep_killed_anywhere_is_repeated_by_the_next(
 def test_a_process_killed_by_the_system_leaves_a_run_that_ends_once(
     site: Path, share: float
 ) -> None:
-    whole = Life()
-    with whole.lived():
+    whole = life()
+    with lived(whole):
         start_and_perform()
     Run.objects.all().delete()
 

@@ -80,8 +80,10 @@ def test_a_run_that_cannot_be_enqueued_holds_up_no_other(
 ) -> None:
     monkeypatch.setattr(sweeps, "BATCH", 1)
     monkeypatch.setattr(RemoteEngine, "is_away", True)
-    left_in_the_outbox(new_run(backend="remote"))
+    hopeless = left_in_the_outbox(new_run(backend="remote"))
     healthy = left_in_the_outbox(new_run())
+    older = LONG_AGO - timedelta(minutes=1)
+    Run.objects.filter(pk=hopeless.pk).update(created_at=older)
 
     first = sweeps.dispatch_what_was_left()
     second = sweeps.dispatch_what_was_left()

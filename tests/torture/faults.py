@@ -9,7 +9,7 @@ then, begun anew, at its second, and so on until it gets through.
 import os
 import re
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -18,6 +18,8 @@ from django.db import OperationalError, connection
 
 from errands.sidecar import Sidecar
 
+# What a process does outside its connection: methods by their classes.
+SIDECAR: list[tuple[type, str]] = [(Sidecar, "update"), (Sidecar, "execute")]
 WRITES = re.compile(r"\b(INSERT INTO|INSERT IGNORE|DELETE FROM|(?<!FOR )UPDATE) ")
 
 
@@ -25,10 +27,16 @@ class Faults:
     """Counts boundaries and strikes at one of them, and at all that follow."""
 
     def __init__(
-        self, strike: Callable[[], None], *, at: int = 0, only_after: bool = False
+        self,
+        strike: Callable[[], None],
+        *,
+        at: int = 0,
+        only_after: bool = False,
+        outside: Sequence[tuple[type, str]] = SIDECAR,
     ) -> None:
         self.at = at
         self.only_after = only_after
+        self.outside = outside
         self.passed = 0
         self.has_struck = False
         self._strike = strike
@@ -64,8 +72,8 @@ class Faults:
         with ExitStack() as patches, pytest.MonkeyPatch.context() as patch:
             patches.enter_context(connection.execute_wrapper(self.around_statement))
             patch.setattr(connection, "commit", self.around(connection.commit))
-            for name in ("update", "execute"):
-                patch.setattr(Sidecar, name, self.around(getattr(Sidecar, name)))
+            for owner, name in self.outside:
+                patch.setattr(owner, name, self.around(getattr(owner, name)))
             yield
 
 
