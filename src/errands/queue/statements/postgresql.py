@@ -44,10 +44,12 @@ MOVED = ", ".join(f"gone.{column}" for column in SHARED_COLUMNS.split(", "))
 TYPES = "text smallint text timestamptz timestamptz int smallint text int boolean"
 SHARED_VALUES = ", ".join(f"%s::{kind}" for kind in TYPES.split())
 
+# One JSON parameter for each column of calls; an empty one is NULL in every row.
 CALLS = f"""
-SELECT {{id}} (call->>0)::uuid AS uuid, call->>1 AS payload, call->>2 AS unique_key,
-    call->>3 AS concurrency_key, {SHARED_VALUES}, {ZEROES}
-FROM json_array_elements(%s::json) WITH ORDINALITY AS calls(call, position)
+SELECT {{id}} uuid::uuid AS uuid, payload, unique_key, concurrency_key, {SHARED_VALUES},
+    {ZEROES}
+FROM ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * 4)})
+    WITH ORDINALITY AS calls(uuid, payload, unique_key, concurrency_key, position)
 ORDER BY position
 """
 
@@ -276,10 +278,11 @@ class PostgreSQLStatements(Statements):
         self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]
     ) -> None:
         """Insert one row per call, in one statement."""
-        wire = json.dumps([(str(call.uuid), *call[1:]) for call in calls])
+        uuids, *columns = zip(*calls, strict=True)
         is_unique = calls[0].unique_key is not None
         statement = INSERT_UNLESS_LIVE if is_unique else INSERT_MANY
-        cursor.execute(statement, [*row, wire])
+        wires = [_column(values) for values in ([*map(str, uuids)], *columns)]
+        cursor.execute(statement, [*row, *wires])
 
     def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> Claimed:
         """Take ready rows, passing over those another claimer has locked."""
@@ -359,6 +362,11 @@ class PostgreSQLStatements(Statements):
         """Delete results whose ``expires_at`` is over."""
         cursor.execute(PRUNE_EXPIRED, [limit])
         return int(cursor.rowcount)
+
+
+def _column(values: Sequence[str | None]) -> str:
+    is_empty = all(value is None for value in values)
+    return json.dumps([] if is_empty else values)
 
 
 def _selected(wanted: ClaimFilter) -> list[Parameter]:
