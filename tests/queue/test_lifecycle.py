@@ -13,7 +13,7 @@ from django.utils import timezone
 from errands.exceptions import TaskCancelled, TaskCrashed
 from errands.queue.claims import Payload, Settlement
 from errands.queue.keeping import kept
-from errands.queue.liveness import rescue_lost
+from errands.queue.liveness import rescue_lost, tell_if_ended
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
@@ -202,6 +202,30 @@ def test_one_that_must_not_start_twice_is_lost_once_it_has_begun(store, worker):
     assert ended.status == ResultStatus.LOST
     assert "not started twice" in ended.errors
     assert ended.started_at is not None
+
+
+def test_it_is_told_when_giving_a_task_back_has_ended_it(store, worker, finished):
+    lost_id, waiting_id = at_most_once(), at_most_once()
+    begun, waiting = worker.claim()
+    store.begin(begun)
+    worker.settle([begun, waiting], Interrupted())
+
+    tell_if_ended(store, begun)
+    tell_if_ended(store, waiting)
+
+    assert (str(begun.uuid), str(waiting.uuid)) == (lost_id, waiting_id)
+    assert finished == [("finished", lost_id)]
+
+
+def test_nobody_asks_about_tasks_that_giving_back_does_not_end(
+    store, worker, django_assert_num_queries
+):
+    tasks.nothing.enqueue()
+    (claim,) = worker.claim()
+    worker.settle([claim], Interrupted())
+
+    with django_assert_num_queries(0):
+        tell_if_ended(store, claim)
 
 
 def test_one_that_must_not_start_twice_is_given_back_until_it_has_begun(store, worker):

@@ -77,6 +77,13 @@ def test_metadata_that_is_no_json_is_refused_and_says_so(metadata):
         dump_metadata(metadata)
 
 
+def test_too_much_metadata_is_refused_and_says_how_much_is_not():
+    assert len(dump_metadata({"a": "x" * 65_528})) == 65_536
+
+    with pytest.raises(ArgumentError, match="65,537 characters of JSON; at most 65,536"):
+        dump_metadata({"a": "x" * 65_529})
+
+
 def test_metadata_that_holds_itself_is_refused():
     metadata: dict[str, Any] = {}
     metadata["self"] = metadata

@@ -1,14 +1,14 @@
 """Keys of calls are the same in every process, whatever the arguments hold."""
 
-from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from errands import task
-from errands.tasks.keys import KEY_LIMIT, concurrency, rate, unique_key
+from errands.tasks import keys
+from errands.tasks.keys import KEY_LIMIT, unique_key
 from errands.tasks.rates import Rate
 from errands.tasks.task import Task
 from tests.testapp.models import Account
@@ -24,9 +24,7 @@ def key_of(declared: Task, *args: Any, **kwargs: Any) -> str | None:
 
 def shared_key(template: str, *args: Any, **kwargs: Any) -> str:
     declared = task(concurrency=(template, 2))(send)
-    found = concurrency(declared, *declared.encode_call(args, kwargs))
-    assert found is not None
-    return found[0]
+    return keys.shared_key(template, declared, declared.encode_call(args, kwargs))
 
 
 def test_a_task_is_not_unique_unless_it_says_so():
@@ -101,19 +99,6 @@ def test_long_values_that_differ_at_the_end_have_different_keys():
 
 def test_a_key_without_braces_is_shared_by_all_calls():
     assert shared_key("partner", 1) == shared_key("partner", 2) == "partner"
-
-
-def test_the_rate_of_a_call_comes_with_its_key():
-    declared = task(rate=("{account}", "100/m"))(send)
-
-    found = rate(declared, *declared.encode_call(("anna",), {}))
-
-    assert found == ("anna", Rate(100, timedelta(minutes=1)))
-
-
-@pytest.mark.parametrize("function", [concurrency, rate])
-def test_a_task_without_the_option_shares_nothing(function: Callable[..., Any]):
-    assert function(task(send), [1], {}) is None
 
 
 @pytest.mark.parametrize(

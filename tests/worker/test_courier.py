@@ -9,9 +9,11 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError
+from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.queue.claims import Claim, Settlement
@@ -290,6 +292,35 @@ def test_what_is_still_running_after_the_grace_is_settled_as_interrupted(
 
     assert settled
     assert [each.outcome for each in remembering.settled] == [Interrupted()]
+
+
+@pytest.mark.parametrize("outage", [None, OperationalError("away")])
+def test_what_ends_by_being_given_back_is_told_if_the_database_answers(
+    courier, workplace, remembering, outage
+):
+    def last_result(result_id: str) -> SimpleNamespace:
+        asked.append(result_id)
+        if outage:
+            raise outage
+        return SimpleNamespace(is_finished=True)
+
+    asked: list[str] = []
+    told: list[object] = []
+    claim = replace(claim_of(1), at_most_once=True)
+    remembering.ready = [claim]
+    remembering.backend.last_result = last_result
+    receiver = lambda **named: told.append(named["task_result"])  # noqa: E731
+    task_finished.connect(receiver)
+    round_of(courier)
+    waiting_in(workplace)
+    workplace.stop.insist()
+
+    settled = courier.work()
+    task_finished.disconnect(receiver)
+
+    assert settled
+    assert asked == [str(claim.uuid)]
+    assert len(told) == (0 if outage else 1)
 
 
 def test_an_outcome_that_arrives_with_the_end_of_the_grace_is_kept(

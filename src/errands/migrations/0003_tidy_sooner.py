@@ -44,4 +44,8 @@ class Migration(migrations.Migration):
     """Storage parameters of the queue's tables."""
 
     dependencies = [("errands", "0002_queue_depth")]
-    operations = [migrations.RunPython(tidy_sooner, tidy_as_others, elidable=False)]
+    operations = [
+        migrations.RunPython(
+            tidy_sooner, tidy_as_others, hints={"model_name": "taskrow"}, elidable=False
+        )
+    ]

@@ -10,7 +10,6 @@ The key can be given up while we look for its owner. Then the call is written
 after all; each further round needs a task that ended in between.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,7 +24,7 @@ from django.db.transaction import atomic
 from django.tasks import Task as DjangoTask
 from django.utils.json import normalize_json
 
-from errands.exceptions import ArgumentError, ErrandsError
+from errands.exceptions import ErrandsError
 from errands.queue.claims import NO_OPTIONS, Payload
 from errands.queue.colliding import again_after_collisions
 from errands.queue.keeping import keep_in_seconds
@@ -34,7 +33,8 @@ from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import CallRow, Parameter, as_uuid
 from errands.queue.states import TaskState
 from errands.tasks.attempt import options_of
-from errands.tasks.keys import concurrency, rate, unique_key
+from errands.tasks.context import dump_metadata
+from errands.tasks.keys import shared_key, unique_key
 from errands.tasks.options import TaskOptions
 from errands.tasks.registry import registry
 from errands.tasks.task import Task
@@ -112,14 +112,12 @@ class Enqueueing:
     def _keyed_row(
         self, task: Task, call: EncodedCall, options: Mapping[str, Any]
     ) -> CallRow:
-        args, kwargs = call
-        limited = rate(task, args, kwargs)
-        if limited is not None and task.options.rate is not None:
-            options = {**options, "rate": [limited[0], task.options.rate[1]]}
-        shared = concurrency(task, args, kwargs)
+        (args, kwargs), rate, limit = call, task.options.rate, task.options.concurrency
+        if rate is not None:
+            options = {**options, "rate": [shared_key(rate[0], task, call), rate[1]]}
         return self._row(args, kwargs, options)._replace(
             unique_key=unique_key(task, args, kwargs),
-            concurrency_key=None if shared is None else shared[0],
+            concurrency_key=None if limit is None else shared_key(limit[0], task, call),
         )
 
     def _shared_values(self, statements: Statements) -> list[Parameter]:
@@ -237,12 +235,4 @@ def _changed_options(task: DjangoTask) -> Mapping[str, Any]:
 
 
 def _metadata(options: TaskOptions) -> str:
-    if not options.metadata:
-        return "{}"
-    try:
-        return json.dumps(dict(options.metadata), allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(
-            f"metadata cannot be stored as JSON: {error}. Pass texts, numbers, "
-            "lists and dicts."
-        ) from None
+    return dump_metadata(dict(options.metadata)) if options.metadata else "{}"

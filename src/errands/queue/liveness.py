@@ -31,6 +31,7 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
 from django.utils import timezone
 
+from errands.conf import settings
 from errands.exceptions import (
     DecodeError,
     TaskCrashed,
@@ -183,6 +184,26 @@ def rescue_worker(
     return rescued
 
 
+def tell_if_ended(store: Store, claim: Claim) -> None:
+    """Send ``task_finished`` where giving a started task back has ended it.
+
+    One that must not be started twice is lost then, and one that was given back
+    too often may have crashed once too often.
+    """
+    if claim.at_most_once or claim.releases >= settings().releases:
+        result = last_result(store, claim)
+        if result is not None and result.is_finished:
+            task_finished.send_robust(type(store.backend), task_result=result)
+
+
+def last_result(store: Store, claim: Claim) -> TaskResult | None:
+    """Return what became of a claim's task; None where nobody can say it here."""
+    try:
+        return store.backend.last_result(str(claim.uuid))
+    except (TaskResultDoesNotExist, DecodeError, UnknownTask):
+        return None
+
+
 def living(alias: str) -> dict[str, str]:
     """Return the names of the workers that live, by their ids."""
     side = sidecar(alias)
@@ -283,7 +304,7 @@ def _announce(store: Store, rescued: Iterable[Rescued]) -> None:
             rescue.record.crashes,
             rescue.has_ended,
         )
-        result = _result(store, rescue)
+        result = last_result(store, rescue.claim)
         if result is not None:
             _send(type(store.backend), rescue, result)
 
@@ -297,10 +318,3 @@ def _send(sender: type, rescue: Rescued, result: TaskResult) -> None:
         now = timezone.now()
         after = max(timedelta(), (rescue.record.run_at or now) - now)
         task_retrying.send_robust(sender, task_result=result, after=after)
-
-
-def _result(store: Store, rescue: Rescued) -> TaskResult | None:
-    try:
-        return store.backend.last_result(str(rescue.claim.uuid))
-    except (TaskResultDoesNotExist, DecodeError, UnknownTask):
-        return None

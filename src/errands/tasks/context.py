@@ -13,6 +13,8 @@ from django.tasks import TaskContext as DjangoTaskContext
 from errands.exceptions import ArgumentError, LeaseLost
 from errands.tasks.interrupting import Control
 
+METADATA_LIMIT = 65_536
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskContext(DjangoTaskContext):  # type: ignore[misc] # the stub forgets "frozen"
@@ -70,14 +72,23 @@ def own_context(context: DjangoTaskContext, metadata: Mapping[str, Any]) -> Task
 
 
 def dump_metadata(metadata: dict[str, Any]) -> str:
-    """Return metadata as it is stored; ``ArgumentError`` for what is no JSON."""
+    """Return metadata as it is stored.
+
+    ``ArgumentError`` for what is no JSON, or more than 64 KB of it.
+    """
     try:
-        return json.dumps(metadata, separators=(",", ":"), allow_nan=False)
+        text = json.dumps(metadata, separators=(",", ":"), allow_nan=False)
     except Exception as error:  # noqa: BLE001 - what a task puts in may raise anything
         raise ArgumentError(
             f"The metadata cannot be stored as JSON: {error}. Keep texts, numbers, "
             "lists and dicts in it."
         ) from None
+    if len(text) > METADATA_LIMIT:
+        raise ArgumentError(
+            f"The metadata has {len(text):,} characters of JSON; at most "
+            f"{METADATA_LIMIT:,} are stored. Keep a file, and its name in the metadata."
+        )
+    return text
 
 
 _current: ContextVar[TaskContext | None] = ContextVar("errands_task", default=None)

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from errands.arguments import encode
-from errands.tasks.rates import Rate
 from errands.tasks.signature import call_signature
 from errands.tasks.task import Task
 from errands.tasks.templates import placeholders
@@ -38,29 +37,14 @@ def unique_key(task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]) -> st
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def concurrency(
-    task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[str, int] | None:
-    """Return the key that the call shares a limit with, and the limit."""
-    if task.options.concurrency is None:
-        return None
-    template, limit = task.options.concurrency
-    return _key(template, _bound(task, args, kwargs)), limit
+def shared_key(
+    template: str, task: Task, call: tuple[Sequence[Any], Mapping[str, Any]]
+) -> str:
+    """Return the key under which calls share a limit or a rate.
 
-
-def rate(
-    task: Task, args: Sequence[Any], kwargs: Mapping[str, Any]
-) -> tuple[str, Rate] | None:
-    """Return the key that the call shares a rate with, and the rate."""
-    if task.options.rate is None:
-        return None
-    template, text = task.options.rate
-    return _key(template, _bound(task, args, kwargs)), Rate.parse(text)
-
-
-def _key(template: str, bound: Mapping[str, Any]) -> str:
-    """Return a filled-in template; one too long ends in its digest."""
-    key = _filled_in(template, bound)
+    One that is too long ends in its digest.
+    """
+    key = _filled_in(template, _bound(task, *call))
     if len(key) <= KEY_LIMIT and key == clean_line(key):
         return key
     digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:32]

@@ -35,6 +35,7 @@ from django.db import Error
 from django.utils import timezone
 
 from errands.queue.claims import Claim, Settlement
+from errands.queue.liveness import tell_if_ended
 from errands.queue.picking import Picker
 from errands.queue.suspects import IdlePicker, SuspectPicker
 from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
@@ -233,6 +234,9 @@ class Courier:
 
     def _acknowledge(self, attempted: Attempted) -> None:
         outcome = attempted.settlement.outcome
+        if isinstance(outcome, Interrupted):
+            with suppress(Error):
+                tell_if_ended(self._store, attempted.settlement.claim)
         if isinstance(outcome, Interrupted | Snoozed):
             return
         self._attempts += 1

@@ -23,6 +23,7 @@ from itertools import count
 from uuid import UUID
 
 from errands.queue.claims import Claim, Settlement
+from errands.queue.liveness import tell_if_ended
 from errands.queue.picking import Picker
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
@@ -75,6 +76,7 @@ class Solo:
         if not is_settled:
             return None
         if told is not attempted.settlement:
+            tell_if_ended(self._store, claim)
             raise KeyboardInterrupt
         with self._around():
             self._announcer.announce(attempted)
