@@ -27,7 +27,8 @@ microseconds: the same for all, and so a larger share for the fastest. Enqueue
 is one process, each task committed before the next. Pick-up counts from the
 call of `enqueue` to the first line of the task, in an idle worker of one
 process, at random intervals. PostgreSQL runs as installed (`fsync` and
-`synchronous_commit` on); every SQLite site of Django has WAL and
+`synchronous_commit` on), so does MariaDB, where the rounds of an idle worker are
+statements; every SQLite site of Django has WAL and
 `synchronous=NORMAL`.
 """
 

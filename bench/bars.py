@@ -132,6 +132,13 @@ BARS = (
         unit=" ms",
     ),
     Bar(
+        "pick-up p50 on MariaDB",
+        25,
+        lambda f: float(f.of("pick_up", "errands", "mysql")[0]),
+        is_floor=False,
+        unit=" ms",
+    ),
+    Bar(
         "pick-up p99 against p50, PostgreSQL",
         5,
         lambda f: f.of("pick_up", "errands")[1] / f.of("pick_up", "errands")[0],

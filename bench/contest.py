@@ -18,12 +18,14 @@ from typing import Any
 from urllib.parse import urlencode
 
 import psycopg
+import pymysql
 from psycopg.conninfo import conninfo_to_dict
 
 from bench.noise import probe
-from tests.servers import postgresql
+from tests.servers import mysql, postgresql
 
-ENGINES = ("postgresql", "sqlite", "redis")
+ENGINES = ("postgresql", "sqlite", "mysql", "redis")
+UNREACHABLE = (psycopg.Error, pymysql.MySQLError, postgresql.NoPostgreSQL, mysql.NoMySQL)
 REDIS = os.environ.get("ERRANDS_BENCH_REDIS", "redis://127.0.0.1:6379/15")
 ANSWER_SECONDS = 240
 
@@ -165,7 +167,7 @@ def contest(contestants: list[Contestant], logs: Path) -> Iterator[Contest]:
                 stand = Stand(contestant, url, logs)
                 stack.callback(stand.close)
                 stand.answer()
-            except (NotRun, psycopg.Error, postgresql.NoPostgreSQL) as error:
+            except (NotRun, *UNREACHABLE) as error:
                 results.fail("all", contestant, str(error))
                 continue
             ready.append(stand)
@@ -180,9 +182,9 @@ def _database(contestant: Contestant) -> Iterator[str]:
         with TemporaryDirectory(prefix="errands-bench-") as directory:
             yield f"{directory}/{contestant.module}.sqlite3"
     else:
-        with _postgresql_database(
-            f"errands_bench_{os.getpid()}_{contestant.module}"
-        ) as url:
+        name = f"errands_bench_{os.getpid()}_{contestant.module}"
+        server = _mysql_database if contestant.engine == "mysql" else _postgresql_database
+        with server(name) as url:
             yield url
 
 
@@ -194,6 +196,16 @@ def _postgresql_database(name: str) -> Iterator[str]:
         connection.execute(f'CREATE DATABASE "{name}"')
         yield _url(name)
         connection.execute(drop)
+
+
+@contextmanager
+def _mysql_database(name: str) -> Iterator[str]:
+    drop = f"DROP DATABASE IF EXISTS `{name}`"
+    with mysql.connect() as connection, connection.cursor() as cursor:
+        cursor.execute(drop)
+        cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
+        yield f"mysql:{name}"
+        cursor.execute(drop)
 
 
 def _url(name: str) -> str:

@@ -17,7 +17,19 @@ RATES = {
     "drain 1": "Drain no-op tasks with 1 process",
     "drain 2": "Drain no-op tasks with 2 processes",
 }
-HOME = {"postgresql": "PostgreSQL", "sqlite": "SQLite", "redis": "Redis"}
+HOME = {
+    "postgresql": "PostgreSQL",
+    "redis": "Redis",
+    "sqlite": "SQLite",
+    "mysql": "MariaDB",
+}
+# Which of our engines a queue is held against, and in which order they are told.
+RIVALS = {
+    "postgresql": "postgresql",
+    "redis": "postgresql",
+    "sqlite": "sqlite",
+    "mysql": "mysql",
+}
 
 
 def markdown(results: Results, *, repeats: int) -> str:
@@ -71,7 +83,7 @@ def _rates(results: Results, measure: str, title: str) -> str:
     ]
     for contestant, answers in _fastest_first(measured):
         rate = median(answers)
-        rival = ours.get("sqlite" if contestant.engine == "sqlite" else "postgresql")
+        rival = ours.get(RIVALS[contestant.engine])
         ratio = f"{rival / rate:.2f}×" if rival else "–"
         rows.append(
             f"| {contestant.name} | {HOME[contestant.engine]} | {rate:,.0f} "
@@ -83,10 +95,10 @@ def _rates(results: Results, measure: str, title: str) -> str:
 def _fastest_first(
     measured: dict[Contestant, list[Any]],
 ) -> list[tuple[Contestant, list[Any]]]:
-    engines = list(HOME)
+    order = list(dict.fromkeys(RIVALS.values()))
     return sorted(
         measured.items(),
-        key=lambda item: (engines.index(item[0].engine) % 2, -median(item[1])),
+        key=lambda item: (order.index(RIVALS[item[0].engine]), -median(item[1])),
     )
 
 

@@ -45,6 +45,8 @@ SQLITE_OPTIONS = {
 
 
 def _database(url: str) -> dict[str, object]:
+    if url.startswith("mysql:"):
+        return _mysql(url.removeprefix("mysql:"))
     if not url.startswith("postgresql:"):
         engine = "django.db.backends.sqlite3"
         return {"ENGINE": engine, "NAME": url, "OPTIONS": SQLITE_OPTIONS}
@@ -58,6 +60,15 @@ def _database(url: str) -> dict[str, object]:
         "PASSWORD": parts.get("password", ""),
         "CONN_MAX_AGE": None,
     }
+
+
+def _mysql(name: str) -> dict[str, object]:
+    import pymysql
+
+    from tests.servers import mysql
+
+    pymysql.install_as_MySQLdb()
+    return mysql.database(name) | {"CONN_MAX_AGE": None}
 
 
 DATABASES = {"default": _database(os.environ.get("ERRANDS_BENCH_URL", ":memory:"))}

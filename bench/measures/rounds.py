@@ -9,6 +9,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from bench.peers.peer import Place
+from tests.servers import mysql
 
 COMMITS = "SELECT xact_commit FROM pg_stat_database WHERE datname = %s"
 
@@ -20,11 +21,15 @@ def rounds_made(place: Place) -> int:
     """Return a counter: commits, or on Redis commands of all its clients.
 
     On PostgreSQL a statement outside a transaction counts as one, reads
-    included; on SQLite only writes count.
+    included; on SQLite only writes count, on MariaDB every statement.
     """
-    return {"postgresql": _postgresql, "sqlite": _sqlite, "redis": _redis}[place.engine](
-        place.url
-    )
+    count = {
+        "postgresql": _postgresql,
+        "sqlite": _sqlite,
+        "mysql": _mysql,
+        "redis": _redis,
+    }[place.engine]
+    return count(place.url)
 
 
 def _postgresql(url: str) -> int:
@@ -50,6 +55,14 @@ def _changes(index: Path) -> int:
     header = subprocess.check_output([sys.executable, "-c", read, str(index)])
     changes: int = WAL_INDEX_CHANGES.unpack_from(header)[0]
     return changes
+
+
+def _mysql(url: str) -> int:
+    del url
+    with mysql.connect() as connection, connection.cursor() as cursor:
+        cursor.execute("SHOW GLOBAL STATUS LIKE 'Questions'")
+        row = cursor.fetchone()
+    return int(row[1]) if row else 0
 
 
 def _redis(url: str) -> int:

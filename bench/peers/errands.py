@@ -10,7 +10,7 @@ class Errands(DjangoPeer):
     """The database backend, and ``manage.py worker``."""
 
     name = "errands"
-    engines = ("postgresql", "sqlite")
+    engines = ("postgresql", "sqlite", "mysql")
     fair: ClassVar = (
         f"`worker --processes N`, otherwise its defaults (5 threads); {PERSISTENT}; "
         "every result kept, every signal sent"

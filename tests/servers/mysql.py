@@ -24,6 +24,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pymysql
+from pymysql.cursors import Cursor
 
 from tests.servers.debian import program
 
@@ -136,6 +137,21 @@ def database(name: str) -> dict[str, object]:
     return {"ENGINE": "django.db.backends.mysql", "NAME": name, **_account(url())}
 
 
+def connect(address: str = "") -> "pymysql.Connection[Cursor]":
+    """Connect to the server at an address, or to that of this run."""
+    account = _account(address or url())
+    is_socket = account["HOST"].startswith("/")
+    return pymysql.connect(
+        unix_socket=account["HOST"] if is_socket else None,
+        host=None if is_socket else account["HOST"],
+        port=int(account["PORT"] or 3306),
+        user=account["USER"],
+        password=account["PASSWORD"],
+        connect_timeout=2,
+        autocommit=True,
+    )
+
+
 def _account(address: str) -> dict[str, str]:
     parts = urlsplit(address)
     socket = parse_qs(parts.query).get("socket", [""])[0]
@@ -148,19 +164,11 @@ def _account(address: str) -> dict[str, str]:
 
 
 def _answers(address: str) -> bool:
-    account = _account(address)
-    is_socket = account["HOST"].startswith("/")
-    if is_socket and not Path(account["HOST"]).exists():
+    host = _account(address)["HOST"]
+    if host.startswith("/") and not Path(host).exists():
         return False
     try:
-        pymysql.connect(
-            unix_socket=account["HOST"] if is_socket else None,
-            host=None if is_socket else account["HOST"],
-            port=int(account["PORT"] or 3306),
-            user=account["USER"],
-            password=account["PASSWORD"],
-            connect_timeout=2,
-        ).close()
+        connect(address).close()
     except pymysql.MySQLError:
         return False
     return True

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 import pymysql
+from pymysql.cursors import Cursor
 
 from tests.servers import mysql
 from tests.servers.postgresql import OwnServer
@@ -82,7 +83,7 @@ class MariaDB:
         # What a commit has written is the system's then, which is never killed.
         self._server = mysql.OwnServer("--innodb-flush-log-at-trx-commit=2")
         self._server.start()
-        with self._connection() as connection, connection.cursor() as cursor:
+        with self._connected() as connection, connection.cursor() as cursor:
             cursor.execute("CREATE DATABASE soak CHARACTER SET utf8mb4")
         os.environ["ERRANDS_TEST_DATABASE"] = "mysql"
         os.environ["ERRANDS_TEST_DATABASE_NAME"] = "soak"
@@ -94,7 +95,7 @@ class MariaDB:
 
     def disconnect(self, chance: random.Random) -> int:
         """Terminate about half of the connections; return how many."""
-        with self._connection() as connection, connection.cursor() as cursor:
+        with self._connected() as connection, connection.cursor() as cursor:
             cursor.execute(
                 "SELECT id FROM information_schema.processlist "
                 "WHERE user = 'root' AND id <> connection_id()"
@@ -109,9 +110,8 @@ class MariaDB:
         """End it and delete what it had."""
         self._server.stop()
 
-    def _connection(self) -> "pymysql.Connection":
-        socket = str(self._server.directory / "socket")
-        return pymysql.connect(unix_socket=socket, user="root", autocommit=True)
+    def _connected(self) -> "pymysql.Connection[Cursor]":
+        return mysql.connect(self._server.url)
 
 
 SERVERS = {"sqlite": SQLite, "postgresql": PostgreSQL, "mysql": MariaDB}
