@@ -27,8 +27,9 @@ test-fast: .venv/installed-dev ## Run the tests without processes and browser, u
 
 torture: .venv/installed-dev ## Break the queue in every way we know, at full length, an hour
 	ERRANDS_TORTURE=long ERRANDS_TEST_DATABASE=postgresql $(python) -m pytest tests/torture
-	ERRANDS_TORTURE=long $(python) -m pytest tests/torture
+	ERRANDS_TORTURE=long $(python) -m pytest tests/torture tests/integration/test_contention.py
 	$(python) -m tests.torture.soak --database postgresql --tasks 100000 --kills 200 --zombies 20 --restarts 10
+	$(python) -m tests.torture.soak --database mysql --tasks 20000 --kills 50 --zombies 6 --restarts 5
 	$(python) -m tests.torture.soak --database sqlite --tasks 20000 --kills 50 --zombies 10
 
 lint: .venv/installed-dev ## Check style, types and the direction of imports

@@ -30,6 +30,12 @@ def describe(account: Account, *, greeting: str = "") -> str:
 
 
 @task
+def rename(account: Account, *, name: str) -> None:
+    """Write one row."""
+    Account.objects.filter(pk=account.pk).update(name=name)
+
+
+@task
 def echo(value: Any) -> Any:
     """Return the argument."""
     return value
