@@ -207,9 +207,9 @@ class QueueMachine(Bookkeeping):
                 worker.boot(self.model.now)
 
     @with_claims
-    @rule(number=numbers)
-    def lose_the_lease(self, number: int) -> None:
-        """Freeze who holds something until another has taken it over."""
+    @rule(number=numbers, name=outcomes, gives_back=st.booleans())
+    def lose_the_lease(self, number: int, name: str, *, gives_back: bool) -> None:
+        """Freeze who holds something until another has it; then it ends its attempt."""
         if held := picked(self.held, number):
             frozen, _ = held
             frozen.is_frozen = bool(len(self.healthy) > 1)
@@ -219,6 +219,10 @@ class QueueMachine(Bookkeeping):
             self.claim(number, "*", MOST_TASKS)
             self.claim_suspect(number)
             self.thaw(0)
+            if gives_back:
+                self.zombie_releases(number)
+            else:
+                self.zombie_settles(number, name)
 
     @rule(number=numbers, share=st.integers(0, 3))
     def child_dies(self, number: int, share: int) -> None:

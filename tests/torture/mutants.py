@@ -58,8 +58,11 @@ class Mutant:
 def run_torture(
     source: Path, tests: list[str], database: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run tests of the torture against a source tree."""
-    own = ("ERRANDS_TEST_DATABASE_NAME", "ERRANDS_TEST_DIRECTORY", "ERRANDS_TORTURE")
+    """Run tests of the torture against a source tree, until the first that fails.
+
+    As long as it takes: only a mutant that survives is tried to the end.
+    """
+    own = ("ERRANDS_TEST_DATABASE_NAME", "ERRANDS_TEST_DIRECTORY")
     environment = {key: value for key, value in os.environ.items() if key not in own}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "--no-header", *tests],
@@ -68,6 +71,7 @@ def run_torture(
             **environment,
             "PYTHONPATH": str(source),
             "ERRANDS_TEST_DATABASE": database,
+            "ERRANDS_TORTURE": "long",
         },
         check=False,
         capture_output=True,
