@@ -11,7 +11,8 @@ from bench.peers.peer import Peer, python
 from bench.processes import Fleet, Silent, rss
 
 STARTING_SECONDS = 60
-CALMING_SECONDS = 4
+# A server may count what a session did only when that has been idle for 10 s.
+CALMING_SECONDS = 15
 GAPS = (0.02, 0.06)
 
 

@@ -85,12 +85,16 @@ def test_quick_tasks_are_claimed_ahead(courier, workplace, remembering, end):
     assert remembering.asked == [2, 2 + 100]
 
 
-def test_executors_have_more_to_do_while_quick_tasks_are_settled(
-    courier, workplace, remembering, end
+@pytest.mark.parametrize(("came_back", "asked_before"), [(60, [102, 60]), (1, [102])])
+def test_executors_have_more_to_do_while_many_quick_tasks_are_settled(
+    courier, workplace, remembering, end, came_back, asked_before
 ):
-    remembering.ready = [claim_of(number) for number in range(500)]
+    courier._pace.note(0.001)
+    remembering.ready = [
+        claim_of(number) for number in range(102 if came_back > 1 else 1)
+    ]
     round_of(courier)
-    for claim in waiting_in(workplace):
+    for claim in waiting_in(workplace)[:came_back]:
         end(claim, Succeeded(None), seconds=0.001)
     asked: list[int] = []
     settle = remembering.settle
@@ -101,7 +105,8 @@ def test_executors_have_more_to_do_while_quick_tasks_are_settled(
 
     round_of(courier)
 
-    assert asked == [2, 2 + 100]
+    assert asked == asked_before
+    assert len(remembering.batches) == 1
 
 
 def test_a_limit_counts_what_is_not_settled_yet(

@@ -3,15 +3,15 @@
 ::
 
     wake ──on commit──► bells of this process      always
-                   └──► NOTIFY errands             PostgreSQL, one in 50 ms
+                   └──► NOTIFY errands             PostgreSQL, one in 15 ms
 
 Polling finds every task; this only makes it quick. So nothing here reaches the
 caller: a wake-up that fails is logged, and where the caller commits by hand
 there is none. SQLite's workers watch the file, those of MySQL ask often.
 
 A NOTIFY takes a lock that all committers of the server share, therefore it is
-sent after the commit, in a transaction of its own, at most once in 50 ms per
-process, alias and kind. Who is woken looks once more 60 ms later, and so finds
+sent after the commit, in a transaction of its own, at most once in 15 ms per
+process, alias and kind. Who is woken looks once more 25 ms later, and so finds
 what the swallowed ones were for.
 """
 
@@ -29,7 +29,7 @@ from django.utils import timezone
 logger = logging.getLogger("errands.queue")
 
 CHANNEL = "errands"
-DEBOUNCE_SECONDS = 0.05
+DEBOUNCE_SECONDS = 0.015
 LONGEST_SLEEP = timedelta(seconds=6)
 
 type Bell = Callable[["Call"], None]

@@ -2,8 +2,8 @@
 
 ::
 
-    a ring        look now; one in 20 ms, however many ring
-    60 ms later   look once more: senders swallow rings for 50 ms
+    a ring        look now; one in 8 ms, however many ring
+    25 ms later   look once more: senders swallow rings for 15 ms
     6 s           look, while a waker is at work
     less          look, while there is none
 """
@@ -15,8 +15,8 @@ from math import inf
 
 from errands.queue.waking import LONGEST_SLEEP, Call
 
-PAUSE_SECONDS = 0.02
-AGAIN_SECONDS = 0.06
+PAUSE_SECONDS = 0.008
+AGAIN_SECONDS = 0.025
 
 
 class Bell:

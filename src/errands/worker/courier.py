@@ -111,7 +111,12 @@ class Courier:
 
     @property
     def _is_ahead(self) -> bool:
-        """Whether to claim before settling, so that executors have work meanwhile."""
+        """Whether to claim before settling, so that executors have work meanwhile.
+
+        Where no more came back than threads can run, they may wait for that.
+        """
+        if len(self._unsettled) <= self._options.executors:
+            return False
         is_ending = self._stop.is_requested or self._is_leaving
         return self._ahead > 0 and not (is_ending or self._is_unsure)
 
@@ -145,18 +150,18 @@ class Courier:
         if limit is None:
             return None
         # The children before us in this place have made some of them.
-        return limit - self._workplace.slots.attempts - self._claimed
+        return limit - self._workplace.slots.attempts - self._uncounted
 
     @property
-    def _claimed(self) -> int:
-        """How many attempts are going to count."""
+    def _uncounted(self) -> int:
+        """How many attempts are made, or will be, and not counted yet."""
         return len(self._in_hand) + len(self._unsettled)
 
     def _within_bounds(self, wanted: int) -> int:
         """Return how many of those wanted ``--limit`` and ``--max-tasks`` allow."""
         bounds = [self._left_to_limit]
         if (left := self._leaving.left(self._attempts)) is not None:
-            bounds.append(max(0, left - self._claimed))
+            bounds.append(max(0, left - self._uncounted))
         return min([wanted, *(bound for bound in bounds if bound is not None)])
 
     def _gather(self) -> None:

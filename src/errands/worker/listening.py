@@ -46,7 +46,7 @@ class Listening(Wiring):
         return False
 
     def wait(self, bells: Bells) -> None:
-        """Ring once for all that has come; what comes soon after waits 20 ms."""
+        """Ring once for all that has come; what comes soon after waits 8 ms."""
         calls = set(self._received(WAIT_SECONDS))
         for call in calls & set(Call):
             bells.ring(Call(call))

@@ -34,7 +34,7 @@ class Watching(Wiring):
         return True
 
     def wait(self, bells: Bells) -> None:
-        """Ring once for all that was committed; more of it waits 20 ms."""
+        """Ring once for all that was committed; more of it waits 8 ms."""
         for pause in GLANCES if self._has_event() else GLANCES[:1]:
             time.sleep(pause)
             if self._has_changed():
