@@ -3,8 +3,8 @@
 An old snapshot (a report in one transaction, a forgotten ``BEGIN``) keeps
 PostgreSQL from removing the index entries of tasks that are long done, and
 every claim walks over all of them. So after two claims that took long, the next
-ones begin behind the last task taken, for nine times as long as it took, at
-least half a second and one at most; then one looks from the front again. Only
+ones begin behind the last task taken, for 19 times as long as it took, at
+least one second and two at most; then one looks from the front again. Only
 in that state may a task of a higher priority, or one that was given back, wait
 for so long.
 """
@@ -18,8 +18,8 @@ from errands.queue.statements.rows import ClaimFilter
 
 SLOW_SECONDS = 0.004
 SLOW_SECONDS_PER_TASK = 0.0002
-SHARE = 9
-SHORTEST_SECONDS, LONGEST_SECONDS = 0.5, 1.0
+SHARE = 19
+SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 2.0
 
 
 @dataclass(frozen=True, slots=True)
