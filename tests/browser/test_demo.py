@@ -141,21 +141,6 @@ def watch_until_downloaded(
     return seen, downloads[0]
 
 
-def received(page: Page, downloads: list[Download]) -> Download:
-    """Return what arrives by itself, or for a click if the job was done first.
-
-    A page that shows an ended job from the beginning only offers its file.
-    """
-    offered = page.locator(".job-result a")
-    expect(offered).to_be_visible(timeout=60_000)
-    page.wait_for_timeout(500)
-    if downloads:
-        return downloads[0]
-    with page.expect_download() as download:
-        offered.click()
-    return download.value
-
-
 def is_open(page: Page) -> bool:
     return page.locator(".job-open").is_visible()
 
@@ -260,7 +245,7 @@ def test_a_csv_of_ones_own_comes_back_as_a_summary(browser, demo, tmp_path):
     page.locator("input[type=file]").set_input_files(own)
     downloads = downloads_of(page)
     page.get_by_role("button", name="Summarise").click()
-    download = received(page, downloads)
+    _, download = watch_until_downloaded(page, downloads)
 
     rows = list(csv.DictReader(content(download).decode("utf-8-sig").splitlines()))
     assert [row["column"] for row in rows] == ["name", "price"]
@@ -287,3 +272,21 @@ def test_a_partners_data_is_fetched_stored_and_shown_to_a_colleague(browser, dem
     with closing(sqlite3.connect(demo.database)) as connection:
         rows = connection.execute("SELECT count(*) FROM flights_aircraft").fetchone()
     assert rows == (3_000,)
+
+
+def test_a_job_that_was_quicker_than_its_page_sends_its_file_once(
+    browser, demo, tmp_path
+):
+    own = tmp_path / "own.csv"
+    own.write_text("name\nanvil\n")
+    page = sign_in(browser, demo)
+    page.goto(f"{demo.url}/upload/")
+    page.locator("input[type=file]").set_input_files(own)
+    downloads = downloads_of(page)
+    page.get_by_role("button", name="Summarise").click()
+    watch_until_downloaded(page, downloads)
+
+    page.reload()
+    page.wait_for_timeout(2000)
+
+    assert len(downloads) == 1

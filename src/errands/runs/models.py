@@ -6,6 +6,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import IO, Any, Self
 
@@ -24,6 +25,7 @@ from errands.runs.stored import RunResults
 from errands.sidecar import sidecar_model
 from errands.text import LINE_LIMIT
 
+JUST_NOW = timedelta(seconds=10)
 NAME_LIMIT = 100
 PATH_LIMIT = 255
 ID_LIMIT = 255
@@ -134,6 +136,12 @@ class Run(models.Model):
     def get_absolute_url(self) -> str:
         """Return the address of the run's page."""
         return reverse("errands:run", args=[self.pk])
+
+    @property
+    def has_just_ended(self) -> bool:
+        """Whether it ended in the last ten seconds, perhaps before its page was there."""
+        ended_at = self.finished_at
+        return ended_at is not None and timezone.now() - ended_at < JUST_NOW
 
     @property
     def is_finished(self) -> bool:

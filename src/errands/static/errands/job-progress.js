@@ -6,7 +6,8 @@ const at = (state, path) => path.split(".").reduce((value, key) => value?.[key],
 
 class JobProgress extends HTMLElement {
   connectedCallback() {
-    if (/succeeded|failed|cancelled/.test(this.dataset.state)) return;
+    const isOver = /succeeded|failed|cancelled/.test(this.dataset.state);
+    if (isOver && (!this.hasAttribute("fresh") || this.seen())) return;
     this.each("[data-unscripted]", (node) => (node.hidden = true));
     Object.assign(this, { stopped: false, failures: 0, pause: 500 });
     this.wake = () => document.hidden || this.poll();
@@ -81,11 +82,23 @@ class JobProgress extends HTMLElement {
   // preventDefault() on job:succeeded keeps the visitor here.
   end(state) {
     this.disconnectedCallback();
+    this.seen(true);
     const { links, result } = state;
     const wishes = this.getAttribute("on-success");
     if (!this.emit(state.state, state)) return;
     if (/download/.test(wishes) && links.download) location.assign(links.download);
     if (/redirect/.test(wishes) && /page|redirect/.test(result?.kind)) location.assign(result.url);
+  }
+
+  // Whether this window has seen the end: reloading downloads nothing again.
+  seen(now = false) {
+    const key = `errands ${this.getAttribute("src")}`;
+    try {
+      if (now) sessionStorage.setItem(key, "seen");
+      return sessionStorage.getItem(key) == "seen";
+    } catch {
+      return true;
+    }
   }
 
   emit(name, detail) {
