@@ -18,8 +18,9 @@ def job_progress(
     """Show the progress of a run; it moves by itself where JavaScript runs.
 
     ``on_success`` lists what happens by itself when the run succeeds while
-    somebody watches, or has in the last ten seconds: ``"download"`` starts the download, ``"redirect"`` goes
-    to the page or address the job leads to; ``"none"`` leaves both as links.
+    somebody watches, or has in the last ten seconds: ``"download"`` starts the
+    download, ``"redirect"`` goes to the page or address the job leads to;
+    ``"none"`` leaves both as links.
     The page needs ``errands/jobs.css``.
     """
     # Not context["request"], which takes a context processor.
