@@ -1,6 +1,7 @@
 """Claiming, settling, releasing: who holds the token decides."""
 
 import json
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -307,6 +308,42 @@ def test_a_claim_reads_nothing_but_its_index():
     assert "Sort" not in plan
     assert "filesort" not in plan
     assert "TEMP B-TREE" not in plan
+
+
+@pytest.fixture
+def plans() -> Iterator[list[str]]:
+    """How the database goes about each statement of ours from here on."""
+    said: list[str] = []
+    explain = "EXPLAIN QUERY PLAN" if connection.vendor == "sqlite" else "EXPLAIN"
+
+    def note(execute, sql, params, many, context):
+        if sql.split()[0] in {"WITH", "SELECT", "INSERT", "UPDATE", "DELETE"}:
+            execute(f"{explain} {sql}", params, many, context)
+            said.append(" ".join(map(str, context["cursor"].fetchall())))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        yield said
+
+
+@pytest.mark.parametrize("act", ["succeed", "release", "begin"])
+def test_what_is_found_by_its_id_walks_no_index_of_its_state(worker, store, plans, act):
+    tasks.nothing.using(run_after=timedelta(days=1)).enqueue_many([((), {})] * 500)
+    tasks.nothing.enqueue()
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE errands_task")
+    claims = worker.claim()
+    plans.clear()
+
+    {
+        "succeed": lambda: worker.succeed(claims),
+        "release": lambda: store.release(claims),
+        "begin": lambda: store.begin(claims[0]),
+    }[act]()
+
+    assert any("errands_task" in plan for plan in plans)
+    assert not any("errands_task_running" in plan for plan in plans)
 
 
 def test_the_result_of_a_task_unknown_here_is_not_taken_for_a_missing_one():

@@ -27,7 +27,12 @@ from errands.queue.keeping import expiry, kept
 from errands.queue.records import stored_error
 from errands.queue.results import StoredResult
 from errands.queue.statements import statements_for
-from errands.queue.statements.rows import SHARED_COLUMNS, ZEROED_COLUMNS, Withdrawal
+from errands.queue.statements.rows import (
+    IS_RUNNING,
+    SHARED_COLUMNS,
+    ZEROED_COLUMNS,
+    Withdrawal,
+)
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.waking import wake, wake_upkeep
 from errands.tasks.outcomes import AttemptError
@@ -71,7 +76,7 @@ def request_cancel(alias: str, uuid: UUID, *, otherwise: Callable[[], object]) -
     next attempt is not made; ``otherwise`` is called where that has happened
     before it could be asked.
     """
-    sql = f"SELECT 1 FROM errands_task WHERE uuid = %s AND state = {TaskState.RUNNING:d}"
+    sql = f"SELECT 1 FROM errands_task WHERE uuid = %s AND {IS_RUNNING}"
     with connections[alias].cursor() as cursor:
         cursor.execute(sql, [statements_for(connections[alias]).value(uuid)])
         if cursor.fetchone() is None:
@@ -121,7 +126,7 @@ def _request(alias: str, uuid: UUID, otherwise: Callable[[], object]) -> None:
     with connections[alias].cursor() as cursor:
         cursor.execute(
             "UPDATE errands_task SET cancel_requested_at = %s "
-            f"WHERE uuid = %s AND state = {TaskState.RUNNING:d}",
+            f"WHERE uuid = %s AND {IS_RUNNING}",
             [now, statements.value(uuid)],
         )
         was_running = cursor.rowcount == 1

@@ -57,7 +57,7 @@ from errands.queue.records import (
     released,
 )
 from errands.queue.statements import Statements, statements_for
-from errands.queue.statements.rows import Claimed, ClaimFilter
+from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.waking import wake
 from errands.tasks.rates import Rate
@@ -382,7 +382,7 @@ class Store:
         with self._cursor() as cursor:
             cursor.execute(
                 f"UPDATE errands_task SET {column} = %s "
-                f"WHERE id = %s AND token = %s AND state = {TaskState.RUNNING:d}",
+                f"WHERE id = %s AND token = %s AND {IS_RUNNING}",
                 [value, claim.id, claim.token],
             )
             return bool(cursor.rowcount == 1)

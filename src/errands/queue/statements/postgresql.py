@@ -23,6 +23,8 @@ from errands.queue.statements.rows import (
     CALL_COLUMNS,
     CLAIM_COLUMNS,
     INSERT_COLUMNS,
+    IS_READY,
+    IS_RUNNING,
     SHARED_COLUMNS,
     ZEROED_COLUMNS,
     ZEROES,
@@ -109,7 +111,7 @@ LOCK = "SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS locks(
 
 CANDIDATES = f"""
 SELECT id, concurrency_key, concurrency_limit FROM errands_task
-WHERE id = ANY(%s) AND state = {TaskState.READY:d}
+WHERE id = ANY(%s) AND {IS_READY}
 ORDER BY precedence, id FOR UPDATE SKIP LOCKED
 """
 
@@ -117,7 +119,7 @@ START = f"""
 {TAKE}, slot = given.slot
 FROM (SELECT (s->>0)::bigint AS id, (s->>1)::int AS slot
       FROM json_array_elements(%s::json) AS slots(s)) AS given
-WHERE t.id = given.id AND t.state = {TaskState.READY:d}
+WHERE t.id = given.id AND t.{IS_READY}
 RETURNING {RETURNING}
 """
 
@@ -167,8 +169,7 @@ WITH record AS (
     FROM json_array_elements(%s::json) AS records(r)
 ), gone AS (
     DELETE FROM errands_task t USING record
-    WHERE t.id = record.id AND t.token = record.token
-        AND t.state = {TaskState.RUNNING:d}
+    WHERE t.id = record.id AND t.token = record.token AND t.{IS_RUNNING}
     RETURNING t.*
 )
 INSERT INTO errands_result (id, token, status, attempt, crashes, errors, worker_ids,
@@ -196,7 +197,7 @@ FROM (
         r->>10 AS metadata, (r->>11)::boolean AS unless_started
     FROM json_array_elements(%s::json) AS records(r)
 ) AS record
-WHERE t.id = record.id AND t.token = record.token AND t.state = {TaskState.RUNNING:d}
+WHERE t.id = record.id AND t.token = record.token AND t.{IS_RUNNING}
     AND NOT (record.unless_started AND t.started_at IS NOT NULL)
 RETURNING t.id
 """

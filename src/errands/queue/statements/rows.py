@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
-from errands.queue.states import ResultStatus
+from errands.queue.states import ResultStatus, TaskState
 
 type Row = tuple[Any, ...]
 type Parameter = int | str | datetime | UUID | None
@@ -33,6 +33,12 @@ INSERT_COLUMNS = (
 )
 CALL_COLUMNS = "uuid, payload, unique_key, concurrency_key"
 ZEROED_COLUMNS = "attempt, crashes, releases, token, errors, worker_ids"
+# For rows that are found by their id. PostgreSQL does not take the partial index of
+# a state for these, in which it would walk over all that were ever in that state
+# while an old snapshot keeps their entries.
+IS_READY = f"state + 0 = {TaskState.READY:d}"
+IS_RUNNING = f"state + 0 = {TaskState.RUNNING:d}"
+
 WITHOUT_ZONE = len("2999-12-31 23:59:59.999999")
 ZEROES = "0, 0, 0, 0, '[]', '[]'"
 
