@@ -2,18 +2,20 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from uuid import uuid4
 
 import hypothesis
 import pytest
 import pytest_django
 from django.conf import settings
-from django.db import connection
+from django.db import connection, connections
 from django.test import TransactionTestCase
 
 from errands.sidecar import sidecar
+from tests.servers.pgbouncer import PgBouncer
 
 TESTS = Path(__file__).parent
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
@@ -59,6 +61,47 @@ def django_db_setup(
 
 
 @pytest.hookimpl(tryfirst=True)
+@pytest.fixture
+def alias_of(
+    django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
+) -> Iterator[Callable[[dict], str]]:
+    """Return a function that gives a database an alias, until the test is over."""
+    added = []
+
+    def add(database: dict[str, object]) -> str:
+        alias = f"another-{uuid4().hex}"
+        connections.settings[alias] = connections.settings["default"] | {
+            "OPTIONS": {},
+            **database,
+        }
+        added.append(alias)
+        return alias
+
+    with django_db_blocker.unblock():
+        yield add
+
+    for alias in added:
+        connections[alias].close()
+        del connections[alias]
+        del connections.settings[alias]
+
+
+@pytest.fixture
+def pgbouncer() -> Iterator[Callable[[str], PgBouncer]]:
+    """Return a function that starts one in a pool mode, until the test is over."""
+    started = []
+
+    def start(pool_mode: str) -> PgBouncer:
+        started.append(PgBouncer(pool_mode))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+
+    for each in started:
+        each.stop()
+
+
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:

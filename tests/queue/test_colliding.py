@@ -65,7 +65,7 @@ def test_a_transaction_that_collided_is_run_again(deadlock):
             raise errors.pop()
         return "through"
 
-    assert colliding.again_after_collisions("default", act) == "through"
+    assert colliding.again_after_collisions(connection, act) == "through"
 
 
 def test_one_that_collides_again_and_again_is_given_up(deadlock, monkeypatch):
@@ -77,7 +77,7 @@ def test_one_that_collides_again_and_again_is_given_up(deadlock, monkeypatch):
         raise deadlock
 
     with pytest.raises(OperationalError):
-        colliding.again_after_collisions("default", act)
+        colliding.again_after_collisions(connection, act)
 
     assert len(attempts) == len(colliding.LONGEST_PAUSES) + 1
 
@@ -90,7 +90,7 @@ def test_inside_a_transaction_of_the_callers_nothing_is_run_again(deadlock):
         raise deadlock
 
     with pytest.raises(OperationalError), transaction.atomic():
-        colliding.again_after_collisions("default", act)
+        colliding.again_after_collisions(connection, act)
 
     assert len(attempts) == 1
 
@@ -103,6 +103,6 @@ def test_another_error_is_not_run_again():
         raise OperationalError(2006, "Server has gone away")
 
     with pytest.raises(OperationalError, match="gone away"):
-        colliding.again_after_collisions("default", act)
+        colliding.again_after_collisions(connection, act)
 
     assert len(attempts) == 1

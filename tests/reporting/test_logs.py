@@ -5,7 +5,6 @@ from uuid import uuid4
 
 from django.utils import timezone
 
-from errands.queue.claims import Payload
 from errands.queue.results import new_result
 from errands.reporting.logs import TaskFilter
 from errands.tasks.context import TaskContext, attempting
@@ -21,8 +20,8 @@ def record() -> logging.LogRecord:
 def test_a_record_made_in_a_task_names_it():
     result = new_result(
         tasks.nothing,
-        Payload([], {}, {}),
-        uuid=uuid4(),
+        ([], {}),
+        task_id=str(uuid4()),
         enqueued_at=timezone.now(),
         backend="default",
     )

@@ -1,19 +1,16 @@
 """LISTEN, directly and behind a pooler, on the PostgreSQL of the test run."""
 
 import threading
-from collections.abc import Callable, Iterator
 
 import psycopg
 import pytest
 from django.db import Error, connections
-from pytest_django import DjangoDbBlocker
 
 from errands.queue.waking import Call, notify
 from errands.worker import listening
 from errands.worker.bell import Bell, Bells
 from errands.worker.listening import Listening
 from tests.servers import postgresql
-from tests.servers.pgbouncer import PgBouncer
 
 LISTENERS = (
     "SELECT pid FROM pg_stat_activity "
@@ -23,48 +20,8 @@ DISCONNECT = f"SELECT pg_terminate_backend(pid, 5000) FROM ({LISTENERS}) AS list
 
 
 @pytest.fixture
-def alias_of(
-    django_db_setup: None, django_db_blocker: DjangoDbBlocker
-) -> Iterator[Callable[[dict], str]]:
-    """Return a function that gives a database an alias, until the test is over."""
-    added = []
-
-    def add(database: dict[str, object]) -> str:
-        alias = f"listened-{len(added)}"
-        connections.settings[alias] = connections.settings["default"] | {
-            "OPTIONS": {},
-            **database,
-        }
-        added.append(alias)
-        return alias
-
-    with django_db_blocker.unblock():
-        yield add
-
-    for alias in added:
-        connections[alias].close()
-        del connections[alias]
-        del connections.settings[alias]
-
-
-@pytest.fixture
 def alias(alias_of) -> str:
     return alias_of(postgresql.database("postgres"))
-
-
-@pytest.fixture
-def pgbouncer() -> Iterator[Callable[[str], PgBouncer]]:
-    started = []
-
-    def start(pool_mode: str) -> PgBouncer:
-        started.append(PgBouncer(pool_mode))
-        started[-1].start()
-        return started[-1]
-
-    yield start
-
-    for each in started:
-        each.stop()
 
 
 @pytest.fixture

@@ -23,8 +23,9 @@ from django.tasks.signals import task_enqueued, task_finished
 from django.utils import timezone
 
 from errands.queue import checks as queue_checks
-from errands.queue.claims import Claim, Payload, Settlement
+from errands.queue.claims import Claim, EncodedCall, Payload, Settlement
 from errands.queue.enqueueing import Enqueueing
+from errands.queue.ids import with_hyphens
 from errands.queue.interventions import forget, request_cancel, revive, withdraw
 from errands.queue.records import stored_error
 from errands.queue.results import (
@@ -201,18 +202,24 @@ class DatabaseBackend(BaseTaskBackend):
         owners = new.insert(connections[alias], rows)
         if len(owners) < len(rows):
             wake_upkeep(alias, new.due_at) if new.is_later else wake(alias)
-        results: list[TaskResult] = []
-        for row, (args, kwargs) in zip(rows, calls, strict=True):
-            if row.uuid in owners:
-                results.append(result_of(owners[row.uuid], backend=self.alias))
-                continue
-            call = Payload(list(args), dict(kwargs), carried)
-            result = new_result(
-                task, call, uuid=row.uuid, enqueued_at=new.now, backend=self.alias
-            )
-            results.append(result)
-            task_enqueued.send_robust(type(self), task_result=result)
-        return results
+        return [
+            self._enqueued(new, row.uuid, call)
+            if row.uuid not in owners
+            else result_of(owners[row.uuid], backend=self.alias)
+            for row, call in zip(rows, calls, strict=True)
+        ]
+
+    def _enqueued(self, new: Enqueueing, uuid: str, call: EncodedCall) -> TaskResult:
+        """Return the result of a call that has been stored, and tell receivers."""
+        result = new_result(
+            new.task,
+            call,
+            task_id=with_hyphens(uuid),
+            enqueued_at=new.now,
+            backend=self.alias,
+        )
+        task_enqueued.send_robust(type(self), task_result=result)
+        return result
 
     def _validate_once(self, task: DjangoTask) -> None:
         """Validate a task, unless that very object has just been found valid."""

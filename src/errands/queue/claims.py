@@ -1,9 +1,10 @@
 """What passes between the queue and a worker."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -27,6 +28,8 @@ LOSS = f"{WorkerLost.__module__}.{WorkerLost.__qualname__}"
 
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
+
+type EncodedCall = tuple[Sequence[Any], Mapping[str, Any]]
 
 
 class Payload(NamedTuple):
@@ -64,15 +67,32 @@ class Payload(NamedTuple):
         database takes them. NaN and infinity, which are not JSON, raise
         ``ArgumentError``.
         """
-        call = {"args": self.args, "kwargs": self.kwargs, "context": self.carried}
-        if self.options:
-            call["options"] = self.options
-        try:
-            return COMPACT.encode(call)
-        except ValueError as error:
-            raise ArgumentError(
-                f"The call cannot be stored as JSON: {error}. Pass None, or a text."
-            ) from None
+        return dump_call(
+            self.args, self.kwargs, ending=dump_ending(self.carried, self.options)
+        )
+
+
+def dump_call(args: Sequence[Any], kwargs: Mapping[str, Any], *, ending: str) -> str:
+    """Return a call as it is stored, with an ending that many calls may share."""
+    try:
+        positional = COMPACT.encode(args) if args else "[]"
+        named = COMPACT.encode(kwargs) if kwargs else "{}"
+    except ValueError as error:
+        raise ArgumentError(
+            f"The call cannot be stored as JSON: {error}. Pass None, or a text."
+        ) from None
+    return f'{{"args":{positional},"kwargs":{named},{ending}}}'
+
+
+def dump_ending(carried: Mapping[str, str], options: Mapping[str, Any]) -> str:
+    """Return the end of stored calls: their context, and their options if any."""
+    ending = f'"context":{_context(tuple(carried.items()))}'
+    return f'{ending},"options":{COMPACT.encode(options)}' if options else ending
+
+
+@lru_cache(maxsize=1024)
+def _context(carried: tuple[tuple[str, str], ...]) -> str:
+    return COMPACT.encode(dict(carried))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,11 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from functools import wraps
+from functools import partial, wraps
 from typing import Concatenate, Protocol
 
 from django.db import DatabaseError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from errands.queue.statements import statements_for
 
@@ -34,9 +35,8 @@ class HasAlias(Protocol):
         ...
 
 
-def again_after_collisions[T](alias: str, act: Callable[[], T]) -> T:
+def again_after_collisions[T](connection: BaseDatabaseWrapper, act: Callable[[], T]) -> T:
     """Run a whole transaction; if it collided with another, run it again."""
-    connection = connections[alias]
     for longest in LONGEST_PAUSES if not connection.in_atomic_block else ():
         try:
             return act()
@@ -59,6 +59,7 @@ def runs_again[S: str | HasAlias, **P, T](
     @wraps(act)
     def carried_through(at: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         alias = at if isinstance(at, str) else at.alias
-        return again_after_collisions(alias, lambda: act(at, *args, **kwargs))
+        again = partial(act, at, *args, **kwargs)
+        return again_after_collisions(connections[alias], again)
 
     return carried_through

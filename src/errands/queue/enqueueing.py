@@ -16,7 +16,7 @@ from datetime import datetime
 from functools import partial
 from itertools import pairwise
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
@@ -25,8 +25,9 @@ from django.tasks import Task as DjangoTask
 from django.utils.json import normalize_json
 
 from errands.exceptions import ErrandsError
-from errands.queue.claims import NO_OPTIONS, Payload
+from errands.queue.claims import NO_OPTIONS, EncodedCall, dump_call, dump_ending
 from errands.queue.colliding import again_after_collisions
+from errands.queue.ids import new_ids
 from errands.queue.keeping import keep_in_seconds
 from errands.queue.results import StoredResult
 from errands.queue.statements import Statements, statements_for
@@ -44,8 +45,7 @@ KEYS_AT_ONCE = 500
 # Quoted twice, it must fit into the 16 MB that MariaDB takes unless told otherwise.
 CHUNK_CHARACTERS = 4_000_000
 
-type EncodedCall = tuple[Sequence[Any], Mapping[str, Any]]
-type Owners = dict[UUID, StoredResult]
+type Owners = dict[str, StoredResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +67,14 @@ class Enqueueing:
         task, shared = self.task, _changed_options(self.task)
         if not isinstance(task, Task):
             plain: Any = normalize_json
-            return [self._row(plain(args), plain(kwargs)) for args, kwargs in calls]
-        if not _has_keys(task.options):
-            return [self._row(args, kwargs, shared) for args, kwargs in calls]
-        return [self._keyed_row(task, call, shared) for call in calls]
+            calls = [(plain(args), plain(kwargs)) for args, kwargs in calls]
+        elif _has_keys(task.options):
+            return [self._keyed_row(task, call, shared) for call in calls]
+        ids, ending = new_ids(len(calls)), dump_ending(self.carried, shared)
+        return [
+            CallRow(uuid, dump_call(args, kwargs, ending=ending))
+            for uuid, (args, kwargs) in zip(ids, calls, strict=True)
+        ]
 
     def insert(self, connection: BaseDatabaseWrapper, rows: Sequence[CallRow]) -> Owners:
         """Write the rows, but for those whose unique key is live.
@@ -78,7 +82,7 @@ class Enqueueing:
         Returns the tasks that have those keys, by the id of the row left out.
         """
         insert = partial(self._insert_all, connection, rows)
-        return again_after_collisions(connection.alias, insert)
+        return again_after_collisions(connection, insert)
 
     def _insert_all(
         self, connection: BaseDatabaseWrapper, rows: Sequence[CallRow]
@@ -100,22 +104,15 @@ class Enqueueing:
         with atomic(using=connection.alias), connection.cursor() as cursor:
             return _insert_unless_live(statements, cursor, shared=shared, rows=rows)
 
-    def _row(
-        self,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        options: Mapping[str, Any] = NO_OPTIONS,
-    ) -> CallRow:
-        payload = Payload(args, kwargs, self.carried, options)  # type: ignore[arg-type]
-        return CallRow(uuid4(), payload.dump())
-
     def _keyed_row(
         self, task: Task, call: EncodedCall, options: Mapping[str, Any]
     ) -> CallRow:
         (args, kwargs), rate, limit = call, task.options.rate, task.options.concurrency
         if rate is not None:
             options = {**options, "rate": [shared_key(rate[0], task, call), rate[1]]}
-        return self._row(args, kwargs, options)._replace(
+        return CallRow(
+            new_ids(1)[0],
+            dump_call(args, kwargs, ending=dump_ending(self.carried, options)),
             unique_key=unique_key(task, args, kwargs),
             concurrency_key=None if limit is None else shared_key(limit[0], task, call),
         )
@@ -138,6 +135,8 @@ class Enqueueing:
 
 def _chunks(rows: Sequence[CallRow]) -> list[Sequence[CallRow]]:
     """Cut rows so that none of the statements is too long for a server."""
+    if len(rows) == 1:
+        return [rows]
     ends, size = [], 0
     for index, row in enumerate(rows):
         size += len(row.payload)
@@ -197,7 +196,7 @@ def _insert_unless_live(
             f"time another one, while they were enqueued. Try again."
         )
     by_row = {row.uuid: owners[str(row.unique_key)] for row in rows}
-    return {uuid: owner for uuid, owner in by_row.items() if owner.uuid != uuid}
+    return {uuid: owner for uuid, owner in by_row.items() if owner.uuid.hex != uuid}
 
 
 def _live(cursor: CursorWrapper, keys: Sequence[str]) -> dict[str, UUID]:

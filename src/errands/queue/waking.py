@@ -24,6 +24,7 @@ from functools import partial
 from math import inf
 
 from django.db import Error, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 logger = logging.getLogger("errands.queue")
@@ -75,18 +76,20 @@ def notify(alias: str, payload: str) -> None:
 def _call(alias: str, call: Call) -> None:
     connection = connections[alias]
     try:
-        if connection.in_atomic_block or connection.get_autocommit():
-            ring = partial(_ring, alias, call)
+        if connection.in_atomic_block:
+            ring = partial(_ring, connection, call)
             transaction.on_commit(ring, using=alias, robust=True)
-    except Error:
-        logger.debug("nobody could be woken", exc_info=True)
+        elif connection.get_autocommit():
+            _ring(connection, call)
+    except Exception:
+        logger.warning("nobody could be woken", exc_info=True)
 
 
-def _ring(alias: str, call: Call) -> None:
-    for bell in tuple(_bells.get(alias, ())):
+def _ring(connection: BaseDatabaseWrapper, call: Call) -> None:
+    for bell in tuple(_bells.get(connection.alias, ())):
         bell(call)
-    if connections[alias].vendor == "postgresql":
-        _notify_now_and_then(alias, call)
+    if connection.vendor == "postgresql":
+        _notify_now_and_then(connection.alias, call)
 
 
 def _notify_now_and_then(alias: str, call: Call) -> None:

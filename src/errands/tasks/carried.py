@@ -73,8 +73,11 @@ def activated(carried: Carried) -> AbstractContextManager[None]:
 
 
 def _captured(contexts: Mapping[str, CarriedContext]) -> dict[str, str]:
-    read = {name: context.capture() for name, context in contexts.items()}
-    return {name: text for name, text in read.items() if text is not None}
+    return {
+        name: text
+        for name, context in contexts.items()
+        if (text := context.capture()) is not None
+    }
 
 
 @lru_cache(maxsize=1)

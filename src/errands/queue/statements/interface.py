@@ -94,7 +94,7 @@ class Statements(ABC):
         statement = f"INSERT INTO {ONE_ROW}"
         if call.unique_key is not None:
             statement = f"{self.insert_into} {ONE_ROW} {self.unless_taken}"
-        cursor.execute(statement, (self.value(call.uuid), *call[1:], *row))
+        cursor.execute(statement, (*call, *row))
 
     @abstractmethod
     def insert_many(

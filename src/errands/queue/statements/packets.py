@@ -38,7 +38,7 @@ def wires_of(calls: Sequence[CallRow], packet: int) -> Iterator[str]:
     """Return the calls as JSON, in parts that fit a packet, escaped."""
     batch, size = list[str](), 0
     for call in calls:
-        wire = json.dumps((call.uuid.hex, *call[1:]))
+        wire = json.dumps(call)
         if len(wire) > SMALL:
             check_size(wire, packet)
         if batch and 2 * (size + len(wire)) > min(packet - PACKET_OVERHEAD, LARGEST):

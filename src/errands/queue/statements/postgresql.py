@@ -19,6 +19,7 @@ from django.db.backends.utils import CursorWrapper
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
 from errands.queue.statements.interface import Statements
+from errands.queue.statements.planned import PlannedInsert
 from errands.queue.statements.rows import (
     CALL_COLUMNS,
     CLAIM_COLUMNS,
@@ -55,21 +56,15 @@ FROM ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * 4)})
 ORDER BY position
 """
 
-WRITTEN_COLUMNS = (
-    "queue",
-    "precedence",
-    "path",
-    "run_at",
-    "max_attempts",
-    "state",
-    "metadata",
-    "concurrency_limit",
-    "at_most_once",
-    "unique_key",
-    "concurrency_key",
+PLAIN = re.compile(r'[\w.:,@/+"{}\[\] -]*', re.ASCII)
+
+# In the order of insert_one; it is told what is the same for many calls together.
+ROW = (
+    "uuid, payload, enqueued_at, queue, precedence, path, run_at, max_attempts, state, "
+    "metadata, concurrency_limit, at_most_once, unique_key, concurrency_key"
 )
-DEFAULTS = {"metadata": "{}", "at_most_once": False}
-PLAIN = re.compile(r"[\w.:@/+ -]*", re.ASCII)
+INSERT_ONE = PlannedInsert(ROW)
+INSERT_ONE_UNLESS_LIVE = PlannedInsert(ROW, ending="ON CONFLICT DO NOTHING")
 
 INSERT_MANY = f"""
 INSERT INTO errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS})
@@ -263,26 +258,21 @@ class PostgreSQLStatements(Statements):
         """
         pgconn = getattr(getattr(cursor.cursor, "connection", None), "pgconn", None)
         queue, rank, path, enqueued_at, *rest = row
-        written = _written(queue, rank, path, *rest, *call[2:])
-        if pgconn is None or written is None:
+        shared = _literals(queue, rank, path, *rest, *call[2:])
+        if pgconn is None or shared is None:
             super().insert_one(cursor, row, call)
             return
         payload = _escaping()(pgconn).escape_literal(call.payload.encode()).decode()
-        columns, values = written
-        cursor.execute(
-            f"INSERT INTO errands_task (uuid, payload, enqueued_at, {columns}) "
-            f"VALUES ('{call.uuid}', {payload}, '{enqueued_at}', {values}) "
-            f"{'' if call.unique_key is None else self.unless_taken}"
-        )
+        insert = INSERT_ONE if call.unique_key is None else INSERT_ONE_UNLESS_LIVE
+        insert.insert(cursor, f"'{call.uuid}', {payload}, '{enqueued_at}', {shared}")
 
     def insert_many(
         self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]
     ) -> None:
         """Insert one row per call, in one statement."""
-        uuids, *columns = zip(*calls, strict=True)
         is_unique = calls[0].unique_key is not None
         statement = INSERT_UNLESS_LIVE if is_unique else INSERT_MANY
-        wires = [_column(values) for values in ([*map(str, uuids)], *columns)]
+        wires = [_column(values) for values in zip(*calls, strict=True)]
         cursor.execute(statement, [*row, *wires])
 
     def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> Claimed:
@@ -384,24 +374,18 @@ def _escaping() -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _written(*values: Parameter) -> tuple[str, str] | None:
-    """Return the columns that are not as the database has them, and their values.
-
-    None where a text is not plain enough to stand in quotes.
-    """
-    given = [
-        (name, value)
-        for name, value in zip(WRITTEN_COLUMNS, values, strict=True)
-        if value is not None and DEFAULTS.get(name) != value
-    ]
-    texts = [value for _, value in given if isinstance(value, str)]
+def _literals(*values: Parameter) -> str | None:
+    """Return values as SQL; None where a text is not plain enough for quotes."""
+    texts = [value for value in values if isinstance(value, str)]
     if not all(map(PLAIN.fullmatch, texts)):
         return None
-    columns = ", ".join(name for name, _ in given)
-    literals = ", ".join(
-        str(value) if isinstance(value, int) else f"'{value}'" for _, value in given
-    )
-    return f"{columns}, {ZEROED_COLUMNS}", f"{literals}, {ZEROES}"
+    return ", ".join(map(_literal, values))
+
+
+def _literal(value: Parameter) -> str:
+    if value is None:
+        return "NULL"
+    return str(value) if isinstance(value, int) else f"'{value}'"
 
 
 def _lock_number(key: str) -> int:

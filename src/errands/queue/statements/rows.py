@@ -51,9 +51,12 @@ FIELDS_OF = {
 
 
 class CallRow(NamedTuple):
-    """What differs between the calls of one task: ``CALL_COLUMNS``."""
+    """What differs between the calls of one task: ``CALL_COLUMNS``.
 
-    uuid: UUID
+    ``uuid`` is written as 32 digits, which every database takes.
+    """
+
+    uuid: str
     payload: str
     unique_key: str | None = None
     concurrency_key: str | None = None

@@ -189,7 +189,7 @@ class SQLiteStatements(Statements):
         head, tail = "INSERT INTO", ""
         if calls[0].unique_key is not None:
             head, tail = self.insert_into, self.unless_taken
-        wire = json.dumps([(call.uuid.hex, *call[1:]) for call in calls])
+        wire = json.dumps(calls)
         cursor.execute(f"{head} {INSERT_MANY} {tail}", [*row, wire])
 
     def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> Claimed:
