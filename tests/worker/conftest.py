@@ -42,6 +42,7 @@ def claim_of(number: int, *, token: int = 1, path: str = "shop.tasks.nothing") -
         claimed_at=now,
         errors=[],
         worker_ids=[],
+        metadata={},
     )
 
 

@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from uuid import uuid4
 
@@ -99,7 +98,7 @@ def test_an_unknown_task_is_left_to_newer_workers_and_logged_once(
 def test_an_unknown_task_fails_when_patience_ends(attempts: Attempts, settings):
     settings.ERRANDS = {"UNKNOWN_TASK_PATIENCE": timedelta(hours=2)}
     long_ago = timezone.now() - timedelta(hours=2)
-    unknown = replace(claim_of(1, path="shop.tasks.renamed"), enqueued_at=long_ago)
+    unknown = claim_of(1, path="shop.tasks.renamed")._replace(enqueued_at=long_ago)
 
     settlement, result, *_ = attempts.make(unknown)
 
@@ -112,7 +111,7 @@ def test_an_unknown_task_fails_when_patience_ends(attempts: Attempts, settings):
 def test_a_call_that_cannot_be_read_fails_the_task_and_not_the_worker(
     attempts: Attempts, caplog
 ):
-    broken = replace(claim_of(1, path=tasks.nothing.module_path), payload="{")
+    broken = claim_of(1, path=tasks.nothing.module_path)._replace(payload="{")
 
     settlement, result, *_ = attempts.make(broken)
 

@@ -311,7 +311,7 @@ def test_what_ends_by_being_given_back_is_told_if_the_database_answers(
 
     asked: list[str] = []
     told: list[object] = []
-    claim = replace(claim_of(1), at_most_once=True)
+    claim = claim_of(1)._replace(at_most_once=True)
     remembering.ready = [claim]
     remembering.backend.last_result = last_result
     receiver = lambda **named: told.append(named["task_result"])  # noqa: E731

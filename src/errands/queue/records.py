@@ -5,10 +5,9 @@ a ``Requeue`` makes it live again. Both name the token they were decided under.
 """
 
 import json
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.utils import timezone
 
@@ -39,8 +38,7 @@ STATUSES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Finish:
+class Finish(NamedTuple):
     """A live row becomes a result."""
 
     id: int
@@ -58,8 +56,7 @@ class Finish:
     concurrency_key: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Requeue:
+class Requeue(NamedTuple):
     """A claimed row becomes claimable again, at once or when due.
 
     ``unless_started`` is for a task that must not be started twice: where it
@@ -92,7 +89,7 @@ def record_of(settlement: Settlement) -> Record:
             return released(claim, due_at=settlement.finished_at + after)
         case Interrupted():
             record = interrupted(claim, worker_name=settlement.worker_name)
-            return replace(record, metadata=settlement.metadata)
+            return record._replace(metadata=settlement.metadata)
         case Retry(after, error):
             return _requeue(
                 claim,
@@ -137,9 +134,9 @@ def interrupted(claim: Claim, *, worker_name: str) -> Record:
         record = crashed(claim, TaskCrashed(cause), worker_name=worker_name)
         # Nobody died of it, so it need not run alone.
         if isinstance(record, Requeue):
-            return replace(record, state=TaskState.READY)
+            return record._replace(state=TaskState.READY)
         return record
-    return replace(released(claim), releases=claim.releases + 1)
+    return released(claim)._replace(releases=claim.releases + 1)
 
 
 def crashed(claim: Claim, error: TaskCrashed, *, worker_name: str) -> Record:

@@ -1,6 +1,5 @@
 """The queue as one test sees it: at the test's own time, in its transaction."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -70,7 +69,7 @@ class OwnStore(Store):
         now = timezone.now()
         claims = super().claim(worker_id, selection, limit)
         self._rows(pk__in=[claim.id for claim in claims]).update(claimed_at=now)
-        return [replace(claim, claimed_at=now) for claim in claims]
+        return [claim._replace(claimed_at=now) for claim in claims]
 
     def claim_one(self, worker_id: UUID, uuid: UUID) -> Claim | None:
         """Take this task, if it is ready and has a slot."""
