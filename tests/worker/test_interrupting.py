@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -406,7 +405,7 @@ def test_an_unreadable_option_of_a_call_fails_the_task_and_not_the_thread(
     taken = claim()
     payload = taken.payload.rstrip("}") + '},"options":{"timeout":"soon"}}'
 
-    attempted = attempts.make(replace(taken, payload=payload))
+    attempted = attempts.make(taken._replace(payload=payload))
 
     assert isinstance(attempted.settlement.outcome, Failed)
     assert attempted.settlement.finished_at <= timezone.now()

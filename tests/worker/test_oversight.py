@@ -98,12 +98,14 @@ def test_an_alarm_interrupts_once(alarms: Alarms):
 
 
 def test_quick_tasks_with_long_timeouts_leave_nothing_behind(alarms: Alarms):
+    before = threading.active_count()
+
     for _ in range(10_000):
         alarms.set(0, LATER, Control())
         alarms.clear(0)
 
     assert not alarms._alarms
-    assert threading.active_count() < 50
+    assert threading.active_count() <= before + 1
 
 
 def test_a_cancel_reaches_the_attempt_it_is_for(workplace: Workplace, asked):

@@ -1,7 +1,5 @@
 """Tasks that were running when a process died."""
 
-from dataclasses import replace
-
 import pytest
 
 from errands.exceptions import TaskCrashed, WorkerLost
@@ -17,8 +15,7 @@ from tests.worker.conftest import claim_of
 
 def crashed(claim: Claim, *errors: Exception) -> Claim:
     stored = [AttemptError.of(error) for error in errors]
-    return replace(
-        claim,
+    return claim._replace(
         crashes=sum(isinstance(error, TaskCrashed) for error in errors),
         errors=[
             {

@@ -1,17 +1,18 @@
 """How many claims may wait in a process, given how long attempts take."""
 
-AHEAD_SECONDS = 0.05
+AHEAD_SECONDS = 0.1
 SLOW_SECONDS = 0.01
-MOST_AHEAD = 1000
+MOST_AHEAD = 2000
 WEIGHT = 0.02
 
 
 class Pace:
     """The mean duration of the last 50 or so attempts.
 
-    A task waits in a process only where it is about to start: at most 50 ms of
-    work is claimed ahead and never more than 1,000 tasks; nothing while the mean
-    attempt is above 10 ms or not known.
+    A task waits in a process only where it is about to start: at most 100 ms of
+    work is claimed ahead and never more than 2,000 tasks; nothing while the mean
+    attempt is above 10 ms or not known. With less, quick tasks are done before
+    the database has answered, and threads stand idle for a quarter of the time.
     """
 
     def __init__(self, threads: int) -> None:
