@@ -19,6 +19,12 @@ from tests.servers.pgbouncer import PgBouncer
 
 TESTS = Path(__file__).parent
 DATABASE_FIXTURES = {"db", "transactional_db", "live_server"}
+MARKS = {
+    "browser": "browser",
+    "demo": "integration",
+    "integration": "integration",
+    "servers": "integration",
+}
 SERVERS = {"chromium", "mysql", "postgresql"}
 DISCONNECT_OTHERS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
@@ -107,8 +113,8 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Mark tests by what they use, and take out what is to be left out."""
     for item in items:
-        for mark in ("browser", "integration"):
-            if TESTS / mark in item.path.parents:
+        for directory, mark in MARKS.items():
+            if TESTS / directory in item.path.parents:
                 item.add_marker(mark)
         if _uses_the_database(item):
             item.add_marker("database")

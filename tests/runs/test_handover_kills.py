@@ -211,6 +211,7 @@ def test_a_sweep_killed_anywhere_is_repeated_by_the_next(
     assert {run.state for run in runs} == {State.SUCCEEDED}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9])
 def test_a_process_killed_by_the_system_leaves_a_run_that_ends_once(
     site: Path, share: float

@@ -8,6 +8,8 @@ import pytest
 from tests.torture.conftest import IS_LONG
 from tests.torture.mutants import MUTANTS, ROOT, SAMPLE, Mutant
 
+pytestmark = pytest.mark.integration
+
 chosen = [mutant for mutant in MUTANTS if IS_LONG or mutant.name in SAMPLE]
 
 
