@@ -12,7 +12,8 @@ def new_ids(number: int) -> list[str]:
     ``uuid.uuid4`` makes an object of each, after asking the system for each.
     """
     digits = urandom(number * DIGITS // 2).hex()
-    return [_marked(digits[end - DIGITS : end]) for end in _ends(len(digits))]
+    starts = range(0, len(digits), DIGITS)
+    return [_marked(digits[start : start + DIGITS]) for start in starts]
 
 
 def with_hyphens(digits: str) -> str:
@@ -24,7 +25,3 @@ def with_hyphens(digits: str) -> str:
 def _marked(digits: str) -> str:
     variant = VARIANTS[int(digits[16], 16)]
     return f"{digits[:12]}4{digits[13:16]}{variant}{digits[17:]}"
-
-
-def _ends(length: int) -> range:
-    return range(DIGITS, length + 1, DIGITS)
