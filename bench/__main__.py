@@ -97,6 +97,7 @@ def _print(results: Results, options: Options) -> None:
     text = report.markdown(results, repeats=options.repeats)
     print(text)
     if options.save:
+        options.save.mkdir(parents=True, exist_ok=True)
         fair = FAIR + "\n" + report.fair_settings(list(options.peers))
         page = "\n".join([HEAD, text, fair])
         (options.save / "benchmarks.md").write_text(page + "\n")

@@ -10,12 +10,12 @@ import time
 from errands.worker.bell import Bells
 from errands.worker.wiring import Wiring
 
-BETWEEN_SECONDS = 0.04
+BETWEEN_SECONDS = 0.03
 NEWEST = "SELECT MAX(id) FROM errands_task"
 
 
 class Glancing(Wiring):
-    """New rows, every 40 ms."""
+    """New rows, every 30 ms."""
 
     misses_nothing = False
     _newest: int | None = None

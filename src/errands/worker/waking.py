@@ -4,7 +4,7 @@
 
     PostgreSQL    listening.py   LISTEN, on a connection of its own
     SQLite        watching.py    the file changes
-    MySQL         glancing.py    a glance at the table every 40 ms
+    MySQL         glancing.py    a glance at the table every 30 ms
 
 Each rings the bells of the process and says whether it works: while it does
 not, courier and upkeep poll as if there were none. So none of this has to be
