@@ -144,8 +144,8 @@ def hold_the_interpreter(directory: str) -> None:
 
 @task
 def hold_the_interpreter_past_the_lease() -> None:
-    """Be in C for 3 s, as an extension module that never lets others run."""
-    ctypes.PyDLL(None).usleep(3_000_000)
+    """Be in C for 5 s, as an extension module that never lets others run."""
+    ctypes.PyDLL(None).usleep(5_000_000)
 
 
 @task(max_attempts=1)
