@@ -21,6 +21,8 @@ TASKS = 20_000
 # A minute in earnest; ERRANDS_TEST_OUTAGE sets the seconds.
 AWAY_SECONDS = float(os.environ.get("ERRANDS_TEST_OUTAGE", "6"))
 
+pytestmark = pytest.mark.timeout(60 + 2 * AWAY_SECONDS)
+
 ENQUEUE = f"""
 from tests.testapp.tasks import nothing
 nothing.enqueue_many([((), {{}})] * {TASKS})
