@@ -1,5 +1,6 @@
 """The INSERT that PostgreSQL plans once, and where there is no such thing."""
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from uuid import uuid4
@@ -144,3 +145,16 @@ def test_behind_a_pooler_a_second_process_finds_it_prepared_already(site, pgboun
     enqueue(7)
 
     assert stored(second) == 14
+
+
+@pytest.mark.parametrize("text", ["it's", 'a "b"', "\\", "{[,]}", "é", "%s", "'); DROP"])
+def test_whatever_a_call_or_its_options_hold_is_stored_as_it_is(site, text):
+    alias = site()
+    enqueue(7)
+    packed = tasks.add.using(backend="planned", metadata={"note": text})
+
+    packed.enqueue(text)
+
+    row = TaskRow.objects.using(alias).latest("id")
+    assert json.loads(row.metadata) == {"note": text}
+    assert json.loads(row.payload)["args"] == [text]
