@@ -9,7 +9,7 @@ ERRANDS = {
     "IMPORTS": ["tests.integration.hostile_tasks"],
     "HEARTBEAT": timedelta(seconds=0.3),
     "LEASE": timedelta(seconds=float(os.environ.get("LEASE_SECONDS", "2"))),
-    "SWEEP": timedelta(seconds=0.5),
+    "SWEEP": timedelta(seconds=float(os.environ.get("SWEEP_SECONDS", "0.5"))),
     "TIMEOUT_GRACE": timedelta(seconds=0.3),
 }
 LOGGING = {

@@ -128,6 +128,25 @@ def test_a_poison_pill_takes_its_neighbours_down_once(
     assert ResultRow.objects.get(uuid=poison.id).crashes == 3
 
 
+def test_nobody_rescues_from_a_dead_child_before_its_supervisor(
+    start_worker: StartWorker,
+):
+    """Whoever sweeps does not know what had started, and would charge everything."""
+    hostile_tasks.exit_process.enqueue_many([((), {})] * 3)
+    tasks.nothing.enqueue_many([((), {})] * 60)
+
+    worker = start_worker(
+        "--burst", "--processes", "2", "--threads", "1", SWEEP_SECONDS="0.005"
+    )
+
+    assert worker.ends() == 0, worker.errors
+    assert worker.output[-1] == "60 succeeded, 3 failed"
+    assert set(ResultRow.objects.values_list("path", "crashes")) == {
+        (hostile_tasks.exit_process.module_path, 3),
+        (tasks.nothing.module_path, 0),
+    }
+
+
 def test_suspects_of_a_worker_that_is_gone_are_run_by_the_next(
     start_worker: StartWorker,
 ):

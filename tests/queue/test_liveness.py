@@ -131,6 +131,41 @@ def test_only_of_this_very_system_a_pid_means_something(store, changed, is_rescu
     assert bool(rescued) is is_rescued
 
 
+@pytest.mark.parametrize(
+    ("supervisor", "is_rescued"),
+    [("lives", False), ("has ended", True), ("is another process", True)],
+)
+def test_a_dead_child_is_left_to_its_supervisor_while_that_lives(
+    store, supervisor: str, is_rescued
+):
+    keeper = subprocess.Popen(["sleep", "60"])
+    ours = liveness.WorkerIdentity.of_this_process(uuid4(), supervisor=keeper.pid)
+    dead = replace(ours, boot=f"{ours.boot.rpartition(' ')[0]} 1")
+    if supervisor == "has ended":
+        keeper.kill()
+        keeper.wait()
+    elif supervisor == "is another process":
+        dead = replace(dead, supervisor=f"{dead.supervisor.rpartition(' ')[0]} 1")
+    liveness.register(store.alias, dead, LEASE)
+    tasks.nothing.enqueue()
+    store.claim(dead.id, Selection(), 1)
+
+    rescued = liveness.rescue_lost(store)
+
+    keeper.kill()
+    keeper.wait()
+    assert bool(rescued) is is_rescued
+
+
+def test_of_a_dead_child_whose_supervisor_does_nothing_the_lease_expires(store):
+    ours = liveness.WorkerIdentity.of_this_process(uuid4(), supervisor=os.getpid())
+    liveness.register(store.alias, ours, timedelta(seconds=-1))
+    tasks.nothing.enqueue()
+    store.claim(ours.id, Selection(), 1)
+
+    assert len(liveness.rescue_lost(store)) == 1
+
+
 def test_a_process_of_another_host_is_left_alone_until_it_expires(store):
     identity = liveness.WorkerIdentity(uuid4(), "far", "elsewhere", 1, "b pid:[1] 5")
     liveness.register(store.alias, identity, LEASE)

@@ -10,7 +10,7 @@ from errands.queue.selection import REMEDY, Selection
 from errands.worker import options as options_module
 from errands.worker.options import WorkerOptions, add_arguments
 
-SAID_BY_SUPERVISORS = {"quarantine", "quarantine_patience"}
+SAID_BY_SUPERVISORS = {"supervisor", "quarantine", "quarantine_patience"}
 
 
 def test_threads_and_grace_come_from_the_site_unless_they_are_given(settings):

@@ -10,6 +10,15 @@ so one takes effect. A row that has expired is not revived, so a worker that
 was given up learns it at its next heartbeat and goes on under a new id; what
 it still holds matches nothing any more.
 
+::
+
+    the row has expired                              ──► anybody rescues
+    its process has ended, and so has its supervisor ──► anybody of this host does
+    its process has ended, its supervisor lives      ──► the supervisor does
+
+The supervisor knows what had started and what had only been claimed; who
+rescues without that knowledge has to charge a crash to all of it.
+
 Times are the database's. Rows live in the sidecar: a transaction that a task
 keeps open delays no heartbeat.
 """
@@ -80,12 +89,19 @@ class WorkerIdentity:
     host: str
     pid: int
     boot: str
+    supervisor: str = ""
+    """Pid and boot of the process that rescues what this one held."""
 
     @classmethod
-    def of_this_process(cls, worker_id: UUID, name: str = "") -> "WorkerIdentity":
+    def of_this_process(
+        cls, worker_id: UUID, name: str = "", *, supervisor: int | None = None
+    ) -> "WorkerIdentity":
         """Return the identity of this process under a fresh id."""
         host, pid = clean_line(platform.node() or "localhost"), os.getpid()
-        return cls(worker_id, name or f"{host}:{pid}"[:100], host, pid, process_boot(pid))
+        name = name or f"{host}:{pid}"[:100]
+        keeper_boot = process_boot(supervisor) if supervisor else ""
+        keeper = f"{supervisor} {keeper_boot}" if keeper_boot else ""
+        return cls(worker_id, name, host, pid, process_boot(pid), keeper)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,14 +137,15 @@ def register(alias: str, identity: WorkerIdentity, lease: timedelta) -> None:
     side = sidecar(alias)
     now, later = NOW[side.vendor], LATER[side.vendor]
     side.update(
-        "INSERT INTO errands_worker (id, name, host, pid, boot, started_at, "
-        f"expires_at) VALUES (%s, %s, %s, %s, %s, {now}, {later})",
+        "INSERT INTO errands_worker (id, name, host, pid, boot, supervisor, "
+        f"started_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s, {now}, {later})",
         [
             identity.id.hex,
             identity.name,
             identity.host,
             identity.pid,
             identity.boot,
+            identity.supervisor,
             lease.total_seconds(),
         ],
     )
@@ -205,14 +222,17 @@ def last_result(store: Store, claim: Claim) -> TaskResult | None:
 
 
 def living(alias: str) -> dict[str, str]:
-    """Return the names of the workers that live, by their ids."""
+    """Return the names of the workers that live, by their ids.
+
+    Among them those that have just died and will be rescued by their supervisor.
+    """
     side = sidecar(alias)
     rows = side.execute(
-        "SELECT id, name, host, pid, boot FROM errands_worker "
+        "SELECT id, name, host, pid, boot, supervisor FROM errands_worker "
         f"WHERE expires_at > {NOW[side.vendor]}",
         [],
     )
-    return {row[0]: row[1] for row in rows if not _is_gone(*row[2:])}
+    return {row[0]: row[1] for row in rows if not _Origin(*row[2:]).is_gone}
 
 
 def process_boot(pid: int) -> str:
@@ -236,15 +256,6 @@ def process_boot(pid: int) -> str:
     return f"{boot_id} {namespace} {numbers[18]}"
 
 
-def _is_gone(host: str, pid: int, boot: str) -> bool:
-    """Return whether this very system can see that the process has ended."""
-    ours = process_boot(os.getpid())
-    if not boot or not ours or host != clean_line(platform.node() or "localhost"):
-        return False
-    same_system = boot.rpartition(" ")[0] == ours.rpartition(" ")[0]
-    return same_system and process_boot(pid) != boot
-
-
 def forget_expired(alias: str) -> None:
     """Delete the rows that expired an hour ago or more."""
     side = sidecar(alias)
@@ -253,6 +264,30 @@ def forget_expired(alias: str) -> None:
         f"DELETE FROM errands_worker WHERE expires_at < {long_ago}",
         [-FORGOTTEN_AFTER.total_seconds()],
     )
+
+
+class _Origin(NamedTuple):
+    """Where a worker's process is, and who rescues what it held if it ends."""
+
+    host: str
+    pid: int
+    boot: str
+    supervisor: str
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether this very system can see that nobody looks after its tasks."""
+        if not self._is_of_this_system or process_boot(self.pid) == self.boot:
+            return False
+        pid, _, boot = self.supervisor.partition(" ")
+        return not pid or process_boot(int(pid)) != boot
+
+    @property
+    def _is_of_this_system(self) -> bool:
+        ours = process_boot(os.getpid()).rpartition(" ")[0]
+        if not ours or self.host != clean_line(platform.node() or "localhost"):
+            return False
+        return self.boot.rpartition(" ")[0] == ours
 
 
 class _Death(NamedTuple):

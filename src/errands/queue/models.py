@@ -160,6 +160,7 @@ class WorkerRow(models.Model):
     host = ExactField(max_length=PATH_LIMIT)
     pid = models.IntegerField()
     boot = ExactField(max_length=PATH_LIMIT)
+    supervisor = ExactField(max_length=PATH_LIMIT, db_default="")
     started_at = models.DateTimeField()
     expires_at = models.DateTimeField()
 

@@ -38,7 +38,9 @@ class Crew:
 
     def __init__(self, options: WorkerOptions, stop: Stop, slots: Slots) -> None:
         turns.share_among(options.processes)
-        identity = WorkerIdentity.of_this_process(slots.worker_id, options.name)
+        identity = WorkerIdentity.of_this_process(
+            slots.worker_id, options.name, supervisor=options.supervisor
+        )
         workplace = Workplace(
             options=options,
             store=Store(options.backend),

@@ -1,6 +1,7 @@
 """What a worker was told: parsed once, passed on to its children as JSON."""
 
 import json
+import os
 from argparse import ArgumentParser
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -78,6 +79,9 @@ class WorkerOptions:
     name: str = ""
     """How the worker is called in results; empty for ``host:pid``."""
 
+    supervisor: int | None = None
+    """The pid of the process that rescues what a child of it held."""
+
     lifeline: bool = False
     """Stop when standard input ends."""
 
@@ -128,7 +132,7 @@ class WorkerOptions:
 
     def for_child(self, index: int) -> "WorkerOptions":
         """Return what a child is told: its number in the name, its share of the limit."""
-        changed: dict[str, Any] = {}
+        changed: dict[str, Any] = {"supervisor": os.getpid()}
         if self.name and self.processes > 1:
             changed["name"] = f"{self.name}-{index + 1}"
         if self.limit is not None:
@@ -139,6 +143,7 @@ class WorkerOptions:
         """Return what a quarantine process is told: one task at a time."""
         return replace(
             self,
+            supervisor=os.getpid(),
             name=f"{self.name}-quarantine-{number + 1}" if self.name else "",
             quarantine=True,
             quarantine_patience=0.0 if self.burst else QUARANTINE_PATIENCE,
