@@ -73,6 +73,9 @@ class Settings:
     runserver_worker: bool = True
     """Whether ``runserver`` starts a worker as its child."""
 
+    fork: bool = True
+    """Whether worker processes may be copies of their supervisor."""
+
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:

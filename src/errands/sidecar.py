@@ -16,7 +16,6 @@ reader must accept that a row is missing.
 
 import threading
 from collections.abc import Sequence
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, models
@@ -34,6 +33,7 @@ PREPARATIONS = {
 }
 
 _models: list[type[models.Model]] = []
+_sidecars: dict[str, "Sidecar"] = {}
 
 
 def sidecar_model[M: models.Model](model: type[M]) -> type[M]:
@@ -66,6 +66,13 @@ class Sidecar:
     def vendor(self) -> str:
         """The database's vendor, as Django names it."""
         return self._connection.vendor
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether closing it would lose what it holds."""
+        return self.vendor == "sqlite" and "mode=memory" in str(
+            self._connection.settings_dict["NAME"]
+        )
 
     def close(self) -> None:
         """Close the connection; the next statement opens it again."""
@@ -100,23 +107,20 @@ class Sidecar:
 
 def sidecar(alias: str = DEFAULT_DB_ALIAS) -> Sidecar:
     """Return this process's sidecar of a database alias."""
-    return _sidecar_of(alias)
+    if alias not in _sidecars:
+        _sidecars.setdefault(alias, Sidecar(alias))
+    return _sidecars[alias]
 
 
 def close_sidecars() -> None:
-    """Close this process's connections beside the database servers.
+    """Close this process's connections, but to what is only in memory.
 
-    A server drops no database that somebody is connected to. The next
-    statement of a sidecar opens its connection again.
+    A server drops no database that somebody is connected to, and a copy of this
+    process cannot share them. The next statement opens a connection again.
     """
-    for alias in connections:
-        if sidecar(alias).vendor != "sqlite":
-            sidecar(alias).close()
-
-
-@cache
-def _sidecar_of(alias: str) -> Sidecar:
-    return Sidecar(alias)
+    for known in _sidecars.values():
+        if not known.is_in_memory:
+            known.close()
 
 
 def _connection_beside(alias: str) -> BaseDatabaseWrapper:
@@ -127,6 +131,8 @@ def _connection_beside(alias: str) -> BaseDatabaseWrapper:
     )
     connection.settings_dict["ATOMIC_REQUESTS"] = False
     connection.settings_dict["CONN_MAX_AGE"] = None
+    # A pool would lend one to whoever asks; this one stays.
+    options.pop("pool", None)
     if connection.vendor == "sqlite":
         connection.settings_dict["NAME"] = _side_name(connection.settings_dict["NAME"])
         options.pop("init_command", None)

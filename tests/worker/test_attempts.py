@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from errands.exceptions import UnknownTask
 from errands.queue.claims import Claim, Selection
-from errands.tasks.outcomes import Failed, Snoozed, Succeeded
+from errands.tasks.outcomes import Failed, Outcome, Snoozed, Succeeded
 from errands.tasks.signals import task_discarded, task_retrying
 from errands.worker.announcing import Announcer
 from errands.worker.attempts import Attempts
@@ -180,20 +180,31 @@ def test_a_receiver_that_ends_the_process_does_not(
     assert "a receiver broke out" in caplog.text
 
 
+def executed(workplace: Workplace, claim: Claim) -> Outcome:
+    """Let an executor have a claim; return what it makes of it."""
+    workplace.inbox.put(claim)
+    workplace.inbox.put(None)
+    attempts = Attempts(workplace)
+    Executor(0, workplace, attempts, loop=Loop(workplace, attempts)).run()
+    attempted = workplace.outbox.get_nowait()
+    assert attempted is not None
+    return attempted.settlement.outcome
+
+
 def test_an_executor_names_the_task_before_it_runs_it(real_workplace: Workplace, claim):
     tasks.add.enqueue(1)
     taken = claim()
-    real_workplace.inbox.put(taken)
-    real_workplace.inbox.put(None)
 
-    attempts = Attempts(real_workplace)
-    loop = Loop(real_workplace, attempts)
-    executor = Executor(0, real_workplace, attempts, loop=loop)
-    executor.run()
-
+    assert executed(real_workplace, taken) == Succeeded(2)
     assert real_workplace.slots.started == {taken.id}
-    attempted = real_workplace.outbox.get_nowait()
-    assert attempted.settlement.outcome == Succeeded(2)
+
+
+def test_an_executor_names_no_task_that_cannot_run_here(real_workplace: Workplace):
+    """Else it would be a suspect, should the process die of another one."""
+    unknown = claim_of(1, path="shop.tasks.renamed")
+
+    assert isinstance(executed(real_workplace, unknown), Snoozed)
+    assert real_workplace.slots.started == set()
 
 
 def test_a_transaction_left_open_is_rolled_back_and_named(transactional_db):

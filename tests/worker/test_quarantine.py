@@ -39,7 +39,7 @@ class Town:
         """Open a place, as the supervisor does at each tick, and let a child start."""
         place = self.quarantine.next_place()
         if place is not None:
-            place._process = SimpleNamespace(returncode=0, stdin=None)  # type: ignore[assignment]
+            place._process = SimpleNamespace(poll=lambda: 0, kill=lambda: None)
         return place
 
 

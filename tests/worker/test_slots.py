@@ -45,6 +45,17 @@ def test_a_thread_names_the_task_it_started_last(supervisors: Slots, childs: Slo
     assert supervisors.started == {18}
 
 
+def test_a_task_that_was_given_back_before_its_first_line_is_not_named(
+    supervisors: Slots, childs: Slots
+):
+    childs.start(0, 17)
+    childs.start(1, 18)
+
+    childs.clear(0)
+
+    assert supervisors.started == {18}
+
+
 def test_an_id_survives_the_way_through_two_words(supervisors: Slots, childs: Slots):
     fresh = uuid4()
 

@@ -1,5 +1,7 @@
 """One worker process: ``python -m errands.worker.child SLOTS OPTIONS``.
 
+Or a copy of the supervisor that does the same.
+
 ::
 
     main thread    the courier; signal handlers run here
@@ -20,6 +22,7 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import django
 
@@ -30,7 +33,7 @@ from errands.worker.stopping import Stop
 logger = logging.getLogger("errands.worker")
 
 
-def main(slots_path: str, options_json: str) -> None:
+def main(slots_path: str, options_json: str) -> NoReturn:
     """Work until told to stop, then end the process."""
     code = 1
     try:

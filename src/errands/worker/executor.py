@@ -34,6 +34,7 @@ class Executor(threading.Thread):
         self._workplace.slots.start(self._index, claim.id)
         ready = self._attempts.prepare(claim)
         if isinstance(ready, Attempted):
+            self._workplace.slots.clear(self._index)
             self._workplace.outbox.put(ready)
         elif not (ready.is_async and self._loop.take(ready)):
             self._workplace.outbox.put(self._attempts.run(ready, self._index))

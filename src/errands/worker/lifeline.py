@@ -1,4 +1,6 @@
-"""A child's standard input: orders of its supervisor, and its end.
+"""The pipe between a supervisor and a child: orders, and its end.
+
+It is the child's standard input.
 
 ::
 
@@ -12,10 +14,44 @@ cause of death; that is why children need no other way to notice.
 
 import os
 import threading
+from contextlib import suppress
 
 from errands.worker.stopping import Stop
 
 STOP, AT_ONCE = b"s", b"!"
+
+_held: set["Lifeline"] = set()
+
+
+class Lifeline:
+    """The supervisor's end."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = os.pipe()
+        _held.add(self)
+
+    def hand_over(self) -> None:
+        """Let go of the child's end, once the child has it."""
+        os.close(self.reader)
+
+    def order(self, order: bytes) -> None:
+        """Tell the child something, if it is still there."""
+        with suppress(OSError):
+            os.write(self._writer, order)
+
+    def close(self) -> None:
+        """End it."""
+        _held.discard(self)
+        os.close(self._writer)
+
+
+def close_lifelines() -> None:
+    """Let go of those that a copy of the supervisor got with everything else.
+
+    While anybody holds one, it does not end with the supervisor.
+    """
+    for lifeline in list(_held):
+        lifeline.close()
 
 
 def take_standard_input() -> int:

@@ -9,15 +9,16 @@
 """
 
 import signal
-import subprocess
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from threading import Thread
+from typing import Protocol
 from uuid import UUID, uuid4
 
+from errands.worker import child
+from errands.worker.forking import close_databases, fork, may_fork
+from errands.worker.lifeline import Lifeline
 from errands.worker.options import WorkerOptions
 from errands.worker.slots import Slots
 from errands.worker.spawning import spawn_python
@@ -40,13 +41,24 @@ class Loss:
     """The tasks it was killed for."""
 
 
+class Process(Protocol):
+    """What a child is to us, however it was made."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, negative for a signal; None while it runs."""
+
+    def kill(self) -> None:
+        """End it without asking."""
+
+
 class Place:
     """Where one child at a time runs."""
 
     def __init__(self, path: Path, options: WorkerOptions) -> None:
         self.options = options
         self.slots = Slots.create(path, places=options.places)
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
+        self._lifeline: Lifeline | None = None
         self._started_at = 0.0
         self._pause = 0.0
         self._reports = 0
@@ -57,26 +69,29 @@ class Place:
         """Whether a child is here."""
         return self._process is not None
 
-    def start(self, on_exit: Callable[["Place"], None]) -> None:
-        """Start a child under a fresh id; its end is told by another thread."""
+    @property
+    def has_ended(self) -> bool:
+        """Whether the child that was here has died, or is done."""
+        return self._process is not None and self._process.poll() is not None
+
+    def start(self) -> None:
+        """Start a child under a fresh id; ``OSError`` where the system refuses."""
         self.slots.prepare(uuid4())
         self._killed_ns = 0
-        child = "errands.worker.child"
-        process = spawn_python("-m", child, str(self.slots.path), self.options.dump())
-        self._process, self._started_at = process, time.monotonic()
-
-        def watch() -> None:
-            process.wait()
-            on_exit(self)
-
-        Thread(target=watch, name="errands-watch", daemon=True).start()
+        lifeline = Lifeline()
+        try:
+            self._process = self._begin(lifeline.reader)
+        except OSError:
+            lifeline.close()
+            raise
+        finally:
+            lifeline.hand_over()
+        self._lifeline, self._started_at = lifeline, time.monotonic()
 
     def order(self, order: bytes) -> None:
         """Tell the child to stop, through its lifeline."""
-        if self._process and self._process.stdin:
-            with suppress(OSError):
-                self._process.stdin.write(order)
-                self._process.stdin.flush()
+        if self._lifeline:
+            self._lifeline.order(order)
 
     def kill(self) -> None:
         """End the child without asking."""
@@ -98,20 +113,18 @@ class Place:
 
     def bury(self) -> Loss | None:
         """Clear the place of a child that has ended; return what was lost."""
-        process, self._process = self._process, None
-        if process is None:
-            return None
-        if process.stdin:
-            with suppress(OSError):
-                process.stdin.close()
-        if process.returncode == 0:
+        code = self._process.poll() if self._process else None
+        if self._lifeline:
+            self._lifeline.close()
+        self._process = self._lifeline = None
+        if not code:
             return None
         worker_id = self.slots.worker_id
         if self._killed_ns:
             # What had ended between the look and the kill is not to blame.
             overdue = frozenset(self.slots.overdue(self._killed_ns))
             return Loss(worker_id, OVERDUE, overdue=overdue)
-        cause = cause_of_death(process.returncode)
+        cause = cause_of_death(code)
         return Loss(worker_id, cause, started=frozenset(self.slots.started))
 
     def next_pause(self) -> float:
@@ -123,6 +136,14 @@ class Place:
             self._pause = 0.0
         self._pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE)
         return self._pause
+
+    def _begin(self, standard_input: int) -> Process:
+        """Make a copy of this process where that is sound, else a new one."""
+        told = str(self.slots.path), self.options.dump()
+        close_databases()
+        if may_fork():
+            return fork(partial(child.main, *told), standard_input)
+        return spawn_python("-m", child.__name__, *told, standard_input=standard_input)
 
 
 def cause_of_death(code: int) -> str:

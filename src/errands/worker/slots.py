@@ -8,7 +8,7 @@
     word 5      attempts that count for ``--limit``
     word 6      raised whenever somebody saw suspects that wait
     then, for each place (first the threads, behind them the coroutines):
-    first       the id of the task that started there last (0: none yet)
+    first       the id of the task that started there last (0: none)
     second      the instant that task is overdue, in ns of the monotonic
                 clock, which all processes of a system share (0: never)
 
@@ -80,6 +80,10 @@ class Slots:
         word = PLACES + 2 * place
         self._words[word + 1] = 0
         self._words[word] = task_id
+
+    def clear(self, place: int) -> None:
+        """Note that no line of the task in a place has run, nor will."""
+        self._words[PLACES + 2 * place] = 0
 
     def limit(self, place: int, deadline_ns: int) -> None:
         """Note the instant (``time.monotonic_ns()``) the task there is overdue."""

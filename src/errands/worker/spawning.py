@@ -10,7 +10,9 @@ import sys
 from pathlib import Path
 
 
-def spawn_python(*arguments: str) -> subprocess.Popen[bytes]:
+def spawn_python(
+    *arguments: str, standard_input: int = subprocess.PIPE
+) -> subprocess.Popen[bytes]:
     """Start ``python …`` with our import path and a pipe as its lifeline.
 
     The pipe is the child's standard input and ends when we do.
@@ -18,6 +20,6 @@ def spawn_python(*arguments: str) -> subprocess.Popen[bytes]:
     path = os.pathsep.join(entry or str(Path.cwd()) for entry in sys.path)
     return subprocess.Popen(
         [sys.executable, *arguments],
-        stdin=subprocess.PIPE,
+        stdin=standard_input,
         env={**os.environ, "PYTHONPATH": path},
     )

@@ -6,13 +6,15 @@
     the same once more             ──► at once
     grace + 10 s                   ──► SIGKILL
     a child dies                   ──► what it held is rescued; a new child
+    none can be started            ──► again after 0.1 s, doubling to 30 s
     a task is overdue              ──► SIGKILL to its child; as above
     a child leaves (--max-tasks)   ──► a new child
     suspects wait                  ──► a quarantine process (quarantine.py)
 
-It runs no task and holds none. All that happens to it arrives as an event in
-one queue and is dealt with by the main thread, one after the other; signal
-handlers, timers and the threads that wait for children only put events there.
+It runs no task and holds none. All is done by the main thread, one thing after
+the other: it looks around ten times a second, and at once after a signal, whose
+handlers only put events into a queue. It has no other thread, so that children
+can be copies of it (forking.py).
 
 If it dies, by any cause, the lifelines of its children end and they stop as
 after SIGTERM. If a child dies while the database is away, its rescue is tried
@@ -27,6 +29,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +43,7 @@ from errands.exceptions import ErrandsError
 from errands.queue.liveness import rescue_worker
 from errands.queue.store import Store
 from errands.tasks.registry import registry
+from errands.worker.forking import may_fork, preload
 from errands.worker.lifeline import AT_ONCE, STOP
 from errands.worker.options import WorkerOptions
 from errands.worker.outage import close_connections
@@ -52,6 +56,8 @@ TICK_SECONDS = 0.1
 RESCUE_AGAIN_SECONDS = 5.0
 PATIENCE_SECONDS = 10.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+# Where there is none, children that have ended are found by looking around.
+CHILD_SIGNALS = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()
 
 
 class WorkerBroken(ErrandsError):
@@ -74,6 +80,7 @@ class Supervisor:
         self._say = say
         self._store = Store(options.backend)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._agenda: list[tuple[float, Callable[[], None]]] = []
         self._places: list[Place] = []
         self._quarantine: Quarantine | None = None
         self._open: set[Place] = set()
@@ -90,6 +97,7 @@ class Supervisor:
             while self._open:
                 with suppress(Empty):
                     self._events.get(timeout=TICK_SECONDS)()
+                self._do_what_is_due()
                 self._look_around()
             tally = self._tally()
             for place in self._every_place:
@@ -117,7 +125,20 @@ class Supervisor:
             self._later(PATIENCE_SECONDS, self._kill)
         self.stop()
 
+    def _load(self) -> None:
+        """Load the site's tasks, where children can be copies that have them."""
+        if not may_fork():
+            return
+        try:
+            preload()
+        except Exception as error:
+            logger.exception("the site's tasks cannot be loaded")
+            raise WorkerBroken(
+                f"The site's tasks cannot be loaded: {error}. Its error is above."
+            ) from error
+
     def _furnish(self, directory: Path) -> None:
+        self._load()
         # With a limit of three, a fourth process would have nothing to do.
         needed = min(self._options.processes, self._options.limit or sys.maxsize)
         self._places = [
@@ -131,13 +152,27 @@ class Supervisor:
             self._follow_lifeline()
 
     def _start(self, place: Place) -> None:
-        if not self._is_stopping:
-            self._open.add(place)
-            place.start(lambda place: self._events.put(partial(self._replace, place)))
+        if self._is_stopping or place.is_running:
+            return
+        self._open.add(place)
+        try:
+            place.start()
+        except OSError:
+            logger.exception("the system does not let us start a process")
+            self._later(place.next_pause(), partial(self._start, place))
+
+    def _do_what_is_due(self) -> None:
+        now = time.monotonic()
+        due = [event for at, event in self._agenda if at <= now]
+        self._agenda = [(at, event) for at, event in self._agenda if at > now]
+        for event in due:
+            event()
 
     def _look_around(self) -> None:
-        """Do what no event tells of: the words of the children do."""
+        """Look at what the children are, and what their words say."""
         for place in self._every_place:
+            if place.has_ended:
+                self._replace(place)
             if place.kill_if_overdue():
                 logger.warning("worker id=%s: a task is overdue", place.slots.worker_id)
             if place.reports_suspects() and self._quarantine:
@@ -222,9 +257,7 @@ class Supervisor:
         return [*self._places, *ours]
 
     def _later(self, seconds: float, event: Callable[[], None]) -> None:
-        timer = threading.Timer(seconds, self._events.put, [event])
-        timer.daemon = True
-        timer.start()
+        self._agenda.append((time.monotonic() + seconds, event))
 
     def _follow_lifeline(self) -> None:
         def follow() -> None:
@@ -240,7 +273,12 @@ class Supervisor:
             del signal_and_frame
             self._events.put(self._interrupt)
 
+        def look(*signal_and_frame: object) -> None:
+            del signal_and_frame
+            self._events.put(self._look_around)
+
         before = {number: signal.signal(number, tell) for number in SIGNALS}
+        before |= {number: signal.signal(number, look) for number in CHILD_SIGNALS}
         try:
             yield
         finally:

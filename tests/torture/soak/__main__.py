@@ -34,7 +34,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=time.time_ns() % 10_000)
     parser.add_argument("--database", choices=SERVERS, default="postgresql")
     slack = "Seconds that a recovery may take beyond a lease and a sweep."
-    parser.add_argument("--slack", type=float, default=2.0, help=slack)
+    parser.add_argument("--slack", type=float, default=0.0, help=slack)
     parser.add_argument("--keep", action="store_true", help="Leave the logs behind.")
     return parser.parse_args()
 

@@ -16,6 +16,7 @@ from tests.torture.soak.nemesis import Deeds
 SUCCEEDED = 1
 OUTAGE_SECONDS = 5.0
 RECENT_SECONDS = 30.0
+BEFORE_SECONDS = 1.0
 EXAMPLES = 10
 SLOWEST = 3
 BARS = (
@@ -173,6 +174,12 @@ class Checker:
         events = [event for some in self.of[task].values() for event in some]
         told = [(event.at, f"{event}") for event in events if event.kind not in "IA"]
         first, last = min(told, default=(0.0, ""))[0], max(told, default=(0.0, ""))[0]
-        told += [(at, deed) for at, deed in self.deeds.told if first < at < last]
+        told += [
+            (at, deed)
+            for at, deed in self.deeds.told
+            if first - BEFORE_SECONDS < at < last
+        ]
+        deaths = {event.pid: self.deaths.get(event.pid) for event in events}
+        told += [(ends[1], f"{pid} died") for pid, ends in deaths.items() if ends]
         lines = [f"\n    {at:.1f} {what}" for at, what in sorted(told)]
         return f"{task}{''.join(lines)}"

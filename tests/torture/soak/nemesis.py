@@ -13,10 +13,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.torture.soak.trees import Tree, wait_for
+from tests.torture.soak.trees import Tree, has_died, wait_for
 
 LEASE_SECONDS = 3.0
-DYING_SECONDS = 0.01
 FROZEN_SECONDS = 1.6 * LEASE_SECONDS
 
 
@@ -117,8 +116,9 @@ class Nemesis:
         self.server.disconnect(self.random)
 
     def note_deaths(self, pids: Sequence[int], since: float) -> None:
-        """Note one kill of these processes, which began at an instant and is over."""
+        """Note one kill of these processes, which began at an instant."""
         self.deeds.kills += 1
-        until = time.monotonic() + DYING_SECONDS
+        wait_for(lambda: all(map(has_died, pids)), f"the end of {pids}")
+        until = time.monotonic()
         for pid in pids:
             self.deeds.killed.setdefault(pid, (since, until))

@@ -37,6 +37,15 @@ def children_of(pid: int) -> list[int]:
     return []
 
 
+def has_died(pid: int) -> bool:
+    """Return whether no thread of a process can run another line."""
+    with suppress(OSError):
+        threads = list(Path(f"/proc/{pid}/task").iterdir())
+        states = [(one / "stat").read_text().rpartition(") ")[2][0] for one in threads]
+        return all(state in "ZX" for state in states)
+    return True
+
+
 class Tree:
     """``manage.py worker``, started again whenever it ends."""
 

@@ -1,0 +1,45 @@
+"""What the supervisor does when the system does not let it."""
+
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+from errands.worker.options import WorkerOptions
+from errands.worker.place import Place
+from errands.worker.supervisor import Supervisor
+
+
+def open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_a_process_that_the_system_refuses_is_started_later(
+    tmp_path: Path, monkeypatch, caplog
+):
+    answers = iter([BlockingIOError("no more processes"), SimpleNamespace()])
+
+    def begin(place: Place, standard_input: int) -> object:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(Place, "_begin", begin)
+    supervisor = Supervisor(WorkerOptions(), print)
+    place = Place(tmp_path / "slots", WorkerOptions())
+    before = open_files()
+
+    supervisor._start(place)
+    is_refused, left_open = not place.is_running, open_files() - before
+    time.sleep(0.11)
+    supervisor._do_what_is_due()
+
+    assert is_refused
+    assert left_open == 0
+    assert place.is_running
+    assert "does not let us start a process" in caplog.text
+    place.order(b"s")
+    monkeypatch.setattr(place, "_process", SimpleNamespace(poll=lambda: 0))
+    assert place.bury() is None
+    assert open_files() == before
+    place.slots.close()
