@@ -1,6 +1,7 @@
 """Many workers and many who enqueue, all at once, as threads of one process."""
 
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
@@ -81,7 +82,7 @@ class Crowd:
             elif not store.stage():
                 if was_done and store.is_drained(selection):
                     return
-                self._enqueuers_done.wait(0.01)
+                time.sleep(0.01)
 
     def _settle(self, store: Store, claims: list[Claim]) -> None:
         now = timezone.now()

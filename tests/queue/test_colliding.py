@@ -10,7 +10,7 @@ from tests.queue.crowd import Crowd
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-TASKS = 2000
+TASKS = 1000
 LEVELS = {
     "mysql": ["read committed", "repeatable read"],
     "postgresql": [None],
