@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -12,6 +12,7 @@ import pytest
 import pytest_django
 from django.conf import settings
 from django.db import connection, connections
+from django.db.backends.base.operations import BaseDatabaseOperations
 from django.test import TransactionTestCase
 
 from errands.sidecar import sidecar
@@ -30,6 +31,7 @@ DISCONNECT_OTHERS = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
     "WHERE datname = current_database() AND pid <> pg_backend_pid()"
 )
+LARGE = {'"errands_task"', '"errands_result"'}
 LEFT_OUT = set(filter(None, os.environ.get("ERRANDS_TEST_WITHOUT", "").split(",")))
 
 # How long an example takes says something about the machine only.
@@ -66,7 +68,31 @@ def django_db_setup(
         connection.close()
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.fixture(scope="session", autouse=True)
+def quick_flush() -> Iterator[None]:
+    """Empty PostgreSQL's tables in a tenth of the time, after each test.
+
+    ``TRUNCATE`` makes new files for every table and index, which pays for those
+    only that have held thousands of rows.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        if connection.vendor == "postgresql":
+            patch.setattr(type(connection.ops), "sql_flush", _flush)
+        yield
+
+
+def _flush(
+    operations: BaseDatabaseOperations,
+    style: object,
+    tables: Sequence[str],
+    **options: bool,
+) -> list[str]:
+    return [
+        f"{'TRUNCATE' if table in LARGE else 'DELETE FROM'} {table}"
+        for table in map(operations.quote_name, tables)
+    ]
+
+
 @pytest.fixture
 def alias_of(
     django_db_setup: None, django_db_blocker: pytest_django.DjangoDbBlocker
@@ -108,6 +134,7 @@ def pgbouncer() -> Iterator[Callable[[str], PgBouncer]]:
         each.stop()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -168,6 +169,8 @@ def test_sigterm_lets_a_running_task_finish(
 
     worker.ask_to_stop()
     worker.says("stopping")
+    # Its child has the order, and obeys as soon as it has read it.
+    time.sleep(0.3)
     later = tasks.nothing.enqueue()
     (tmp_path / "go").touch()
 

@@ -114,9 +114,9 @@ class Supervisor:
         if self._is_stopping:
             return
         self._is_stopping = True
-        self._say(f"stopping; running tasks have {self._options.grace:g} s")
         self._open = {place for place in self._open if place.is_running}
         self._order(STOP)
+        self._say(f"stopping; running tasks have {self._options.grace:g} s")
         self._later(self._options.grace + PATIENCE_SECONDS, self._kill)
 
     def _interrupt(self) -> None:
