@@ -401,6 +401,27 @@ def test_a_stop_wakes_a_courier_that_need_not_look_for_seconds(wired, workplace)
     assert time.monotonic() - began < 2.0
 
 
+@pytest.mark.parametrize("bound", [{"limit": 1}, {"max_tasks": 1}], ids=repr)
+def test_the_last_announcement_ends_a_courier_that_need_not_look_for_seconds(
+    workplace, heartbeat, announcer, remembering, end, bound
+):
+    options = replace(workplace.options, burst=False, **bound)
+    courier = Courier(replace(workplace, options=options), heartbeat, [announcer])
+    courier._workplace.bells.wire(is_wired=True)
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    end(waiting_in(workplace)[0], Succeeded(None))
+    round_of(courier)
+    (attempted,) = waiting_in(workplace) or [workplace.overdue.get_nowait()]
+    began = time.monotonic()
+
+    threading.Timer(0.05, announcer.announce, [attempted]).start()
+    courier.work()
+
+    assert announcer.count == 1
+    assert time.monotonic() - began < 2.0
+
+
 def test_rings_do_not_keep_claims_waiting_behind_tasks_that_overrun(
     courier, workplace, remembering, monkeypatch
 ):

@@ -191,10 +191,15 @@ class Courier:
             return OVERRUN_SECONDS
         if not self._workplace.inbox.empty():
             return max(0.0, self._left_to_overrun)
-        is_ending = self._options.burst and not self._in_hand and self._announcing
-        if is_ending:
+        if self._announcing and not self._in_hand and self._may_end:
             return DRAINING_SECONDS
         return min(self._bell.patience, self._longest_patience)
+
+    @property
+    def _may_end(self) -> bool:
+        """Whether the last announcement, of which nobody tells, may be the end."""
+        is_over = self._is_leaving or self._left_to_limit == 0
+        return is_over or self._options.burst
 
     @property
     def _longest_patience(self) -> float:
