@@ -132,8 +132,11 @@ class Courier:
     def _is_done(self) -> bool:
         if self._stop.is_requested:
             return self._stop.is_overdue or self._is_idle
-        is_over = self._is_drained or self._is_leaving or self._left_to_limit == 0
-        return self._is_idle and is_over
+        return self._is_idle and (self._is_drained or self._has_done_its_share)
+
+    @property
+    def _has_done_its_share(self) -> bool:
+        return self._is_leaving or self._left_to_limit == 0
 
     @property
     def _is_idle(self) -> bool:
@@ -191,15 +194,11 @@ class Courier:
             return OVERRUN_SECONDS
         if not self._workplace.inbox.empty():
             return max(0.0, self._left_to_overrun)
-        if self._announcing and not self._in_hand and self._may_end:
+        # Of the last announcement, which may be the end, nobody tells.
+        may_end = self._options.burst or self._has_done_its_share
+        if may_end and not self._in_hand and self._announcing:
             return DRAINING_SECONDS
         return min(self._bell.patience, self._longest_patience)
-
-    @property
-    def _may_end(self) -> bool:
-        """Whether the last announcement, of which nobody tells, may be the end."""
-        is_over = self._is_leaving or self._left_to_limit == 0
-        return is_over or self._options.burst
 
     @property
     def _longest_patience(self) -> float:

@@ -22,12 +22,13 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
-from django.db import Error, connections
+from django.db import connections
 
 from errands.conf import settings
 from errands.sidecar import close_sidecars
 from errands.tasks.registry import registry
 from errands.worker.lifeline import close_lifelines
+from errands.worker.outage import close_connections
 
 THREADS = Path("/proc/self/task")
 UNKNOWN_CODE = 255
@@ -102,9 +103,8 @@ def close_databases() -> None:
     And pools, whose threads let nobody fork.
     """
     close_sidecars()
+    close_connections()
     for connection in connections.all(initialized_only=True):
-        with suppress(Error):
-            connection.close()
         if hasattr(connection, "close_pool"):
             connection.close_pool()
 
