@@ -353,6 +353,7 @@ class QueueMachine(Bookkeeping):
         for _ in range(2 * MOST_TASKS):
             self.rescue()
             self.stage()
+            self.all_is_well()
             self.claim(0, "*", MOST_TASKS)
             self.claim_suspect(0)
             while self.held:
