@@ -2,6 +2,9 @@
 # tools/environment makes the virtual environment each target needs.
 
 python := .venv/bin/python
+pytest := $(python) -m pytest
+# Tests that want the machine to themselves; the others run beside each other.
+alone := integration or browser
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test test-fast torture lint format bench ci
@@ -15,19 +18,21 @@ demo: .venv/installed-demo ## Serve the demo: site and worker together, Ctrl-C s
 test: .venv/installed-dev ## Run every test, on PostgreSQL and SQLite, the queue on MariaDB too
 	@tools/chromium
 ifeq (,$(findstring postgresql,$(ERRANDS_TEST_WITHOUT)))
-	ERRANDS_TEST_DATABASE=postgresql $(python) -m pytest -m database
+	ERRANDS_TEST_DATABASE=postgresql $(pytest) -n auto -m "database and not ($(alone))"
+	ERRANDS_TEST_DATABASE=postgresql $(pytest) -m "database and ($(alone))"
 endif
 ifeq (,$(findstring mysql,$(ERRANDS_TEST_WITHOUT)))
-	ERRANDS_TEST_MYSQL=own ERRANDS_TEST_DATABASE=mysql $(python) -m pytest -m database tests/conformance tests/queue tests/worker
+	ERRANDS_TEST_MYSQL=own ERRANDS_TEST_DATABASE=mysql $(pytest) -n auto -m database tests/conformance tests/queue tests/worker
 endif
-	$(python) -m pytest
+	$(pytest) -n auto -m "not ($(alone))"
+	$(pytest) -m "$(alone)"
 
-test-fast: .venv/installed-dev ## Run the tests without processes and browser, under a minute
-	$(python) -m pytest -m "not integration and not browser"
+test-fast: .venv/installed-dev ## Run the tests without processes, browser and torture, under a minute
+	$(pytest) -n auto -m "not ($(alone) or torture)"
 
 torture: .venv/installed-dev ## Break the queue in every way we know, at full length, an hour
-	ERRANDS_TORTURE=long ERRANDS_TEST_DATABASE=postgresql $(python) -m pytest tests/torture
-	ERRANDS_TORTURE=long $(python) -m pytest tests/torture tests/integration/test_contention.py
+	ERRANDS_TORTURE=long ERRANDS_TEST_DATABASE=postgresql $(pytest) tests/torture
+	ERRANDS_TORTURE=long $(pytest) tests/torture tests/integration/test_contention.py
 	$(python) -m tests.torture.soak --database postgresql --tasks 100000 --kills 200 --zombies 20 --restarts 10
 	$(python) -m tests.torture.soak --database mysql --tasks 20000 --kills 50 --zombies 6 --restarts 5
 	$(python) -m tests.torture.soak --database sqlite --tasks 20000 --kills 50 --zombies 10

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -25,6 +25,7 @@ MARKS = {
     "demo": "integration",
     "integration": "integration",
     "servers": "integration",
+    "torture": "torture",
 }
 SERVERS = {"chromium", "mysql", "postgresql"}
 DISCONNECT_OTHERS = (
@@ -149,6 +150,17 @@ def pytest_collection_modifyitems(
         left_out = [item for item in items if item.get_closest_marker("browser")]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let what hostile tests have logged through to the process that reports."""
+    report = yield
+    report.sections = [
+        (name, text.encode(errors="backslashreplace").decode())
+        for name, text in report.sections
+    ]
+    return report
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -70,7 +70,9 @@ async def test_metadata_can_be_stored_from_async_code():
 
 
 @pytest.mark.parametrize(
-    "metadata", [{"a": object()}, {"a": float("nan")}, {"a": Angry(b=1)}], ids=str
+    "metadata",
+    [{"a": object()}, {"a": float("nan")}, {"a": Angry(b=1)}],
+    ids=["object", "nan", "angry"],
 )
 def test_metadata_that_is_no_json_is_refused_and_says_so(metadata):
     with pytest.raises(ArgumentError, match="metadata cannot be stored as JSON"):

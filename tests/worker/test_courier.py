@@ -407,12 +407,12 @@ def test_the_last_announcement_ends_a_courier_that_need_not_look_for_seconds(
 ):
     options = replace(workplace.options, burst=False, **bound)
     courier = Courier(replace(workplace, options=options), heartbeat, [announcer])
-    courier._workplace.bells.wire(is_wired=True)
     remembering.ready = [claim_of(1)]
     round_of(courier)
     end(waiting_in(workplace)[0], Succeeded(None))
     round_of(courier)
     (attempted,) = waiting_in(workplace) or [workplace.overdue.get_nowait()]
+    courier._workplace.bells.wire(is_wired=True)
     began = time.monotonic()
 
     threading.Timer(0.05, announcer.announce, [attempted]).start()
