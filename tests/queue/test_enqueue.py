@@ -16,7 +16,7 @@ from django.utils import timezone
 from errands.arguments import encode_call
 from errands.exceptions import ArgumentError
 from errands.queue import enqueueing
-from errands.queue.backend import UnfindableTask
+from errands.queue.backend import DatabaseBackend, UnfindableTask
 from errands.queue.claims import Selection
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
@@ -136,6 +136,47 @@ def test_an_id_that_means_nothing_does_not_exist(missing):
 def test_a_queue_name_that_cannot_be_stored_is_refused(name):
     with pytest.raises(InvalidTask, match="Queue name"):
         tasks.add.using(queue_name=name)
+
+
+def test_the_results_of_many_are_made_when_somebody_looks(monkeypatch):
+    made = []
+    make = DatabaseBackend._new_result
+
+    def counting(*args: object) -> object:
+        made.append(1)
+        return make(*args)
+
+    monkeypatch.setattr(DatabaseBackend, "_new_result", counting)
+
+    results = tasks.add.enqueue_many([((number,), {}) for number in range(3)])
+    made_at_first, count = len(made), len(results)
+
+    assert (made_at_first, count) == (0, 3)
+    assert [result.args for result in results] == [[0], [1], [2]]
+    assert results[1] is results[1]
+    assert [result.args for result in results[1:]] == [[1], [2]]
+    assert len(made) == 3
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_each_call_is_told_to_who_wants_to_hear_of_it(monkeypatch, number):
+    told = []
+    monkeypatch.setattr(task_enqueued, "receivers", task_enqueued.receivers[:])
+    task_enqueued.connect(lambda **sent: told.append(sent["task_result"]), weak=False)
+
+    results = tasks.add.enqueue_many([((0,), {})] * number)
+
+    assert [result.id for result in told] == [result.id for result in results]
+
+
+def test_each_call_is_logged_where_that_is_wanted(caplog):
+    with caplog.at_level("DEBUG", "django.tasks"):
+        results = tasks.add.enqueue_many([((0,), {})] * 2)
+
+    assert [
+        f"Task id={result.id} path=tests.testapp.tasks.add enqueued backend=default"
+        for result in results
+    ] == caplog.messages
 
 
 def test_a_receiver_that_raises_changes_nothing(caplog):

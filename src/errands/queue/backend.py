@@ -29,6 +29,7 @@ from errands.queue.ids import with_hyphens
 from errands.queue.interventions import forget, request_cancel, revive, withdraw
 from errands.queue.records import stored_error
 from errands.queue.results import (
+    LateResults,
     StoredResult,
     assign,
     errors_of,
@@ -37,13 +38,15 @@ from errands.queue.results import (
     running_result,
 )
 from errands.queue.statements import Statements, statements_for
+from errands.queue.statements.rows import CallRow
 from errands.queue.states import ResultStatus
 from errands.queue.waking import wake, wake_upkeep
 from errands.tasks.carried import capture
+from errands.tasks.hearing import is_heard
 from errands.tasks.outcomes import Cancelled, Discarded, Failed, Succeeded
 from errands.tasks.registry import is_found_by_workers, registry
 from errands.tasks.signals import task_discarded
-from errands.tasks.task import plain_task
+from errands.tasks.task import Task, plain_task
 from errands.text import clean_line
 
 NAME_LIMIT = 100
@@ -109,10 +112,11 @@ class DatabaseBackend(BaseTaskBackend):
         self,
         task: DjangoTask,
         calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
-    ) -> list[TaskResult]:
+    ) -> Sequence[TaskResult]:
         """Store many calls of a task in one INSERT: all of them or none.
 
-        Of calls with the same unique key one is stored.
+        Of calls with the same unique key one is stored. The results are made
+        when somebody looks at them.
         """
         return self._store(task, calls) if calls else []
 
@@ -193,7 +197,7 @@ class DatabaseBackend(BaseTaskBackend):
         self,
         task: DjangoTask,
         calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
-    ) -> list[TaskResult]:
+    ) -> Sequence[TaskResult]:
         self._validate_once(task)
         _warn_if_unfindable(task)
         alias, carried = self.database_alias, capture()
@@ -202,22 +206,26 @@ class DatabaseBackend(BaseTaskBackend):
         owners = new.insert(connections[alias], rows)
         if len(owners) < len(rows):
             wake_upkeep(alias, new.due_at) if new.is_later else wake(alias)
+        make = partial(self._new_result, new)
+        if isinstance(task, Task) and not (owners or is_heard(task_enqueued)):
+            return LateResults(make, rows, calls)
         return [
-            self._enqueued(new, row.uuid, call)
+            self._enqueued(make(row, call))
             if row.uuid not in owners
             else result_of(owners[row.uuid], backend=self.alias)
             for row, call in zip(rows, calls, strict=True)
         ]
 
-    def _enqueued(self, new: Enqueueing, uuid: str, call: EncodedCall) -> TaskResult:
-        """Return the result of a call that has been stored, and tell receivers."""
-        result = new_result(
+    def _new_result(self, new: Enqueueing, row: CallRow, call: EncodedCall) -> TaskResult:
+        return new_result(
             new.task,
             call,
-            task_id=with_hyphens(uuid),
+            task_id=with_hyphens(row.uuid),
             enqueued_at=new.now,
             backend=self.alias,
         )
+
+    def _enqueued(self, result: TaskResult) -> TaskResult:
         task_enqueued.send_robust(type(self), task_result=result)
         return result
 

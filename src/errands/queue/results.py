@@ -1,9 +1,11 @@
 """A stored task, live or finished, as a ``django.tasks`` result."""
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import Any
+from functools import cached_property
+from typing import Any, overload
 from uuid import UUID
 
 from django.tasks import Task as DjangoTask
@@ -14,6 +16,7 @@ from django.tasks.exceptions import InvalidTask
 from errands.arguments import decode
 from errands.exceptions import UnknownTask
 from errands.queue.claims import Claim, EncodedCall, Payload
+from errands.queue.statements.rows import CallRow
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.registry import registry
 from errands.tasks.task import Task
@@ -77,6 +80,38 @@ class DatabaseTaskResult(TaskResult):
         """What the task returned; ``ValueError`` unless it succeeded."""
         stored = TaskResult.return_value.fget(self)  # type: ignore[attr-defined]
         return decode(stored) if isinstance(self.task, Task) else stored
+
+
+class LateResults(Sequence[TaskResult]):
+    """The results of calls that are stored, made when somebody looks at one.
+
+    Who enqueues thousands at once rarely does, and it costs as much as storing.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[CallRow, EncodedCall], TaskResult],
+        rows: Sequence[CallRow],
+        calls: Sequence[EncodedCall],
+    ) -> None:
+        self._make, self._rows, self._calls = make, rows, calls
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[TaskResult]:
+        return iter(self._made)
+
+    @overload
+    def __getitem__(self, index: int) -> TaskResult: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[TaskResult]: ...
+    def __getitem__(self, index: int | slice) -> TaskResult | list[TaskResult]:
+        return self._made[index]
+
+    @cached_property
+    def _made(self) -> list[TaskResult]:
+        return list(map(self._make, self._rows, self._calls))
 
 
 def new_result(

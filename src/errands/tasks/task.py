@@ -89,7 +89,7 @@ class Task(DjangoTask):
         wire_args, wire_kwargs = await sync_to_async(self.encode_call)(args, kwargs)
         return await self.get_backend().aenqueue(self.due(), wire_args, wire_kwargs)
 
-    def enqueue_many(self, calls: Iterable[Call]) -> list[TaskResult]:
+    def enqueue_many(self, calls: Iterable[Call]) -> Sequence[TaskResult]:
         """Store many calls, each a pair of ``(args, kwargs)``.
 
         All are checked and encoded before the first is stored; where the
@@ -98,7 +98,7 @@ class Task(DjangoTask):
         encoded = [self.encode_call(args, kwargs) for args, kwargs in calls]
         task, backend = self.due(), self.get_backend()
         if getattr(backend, "supports_enqueue_many", False):
-            results: list[TaskResult] = backend.enqueue_many(task, encoded)  # type: ignore[attr-defined]
+            results: Sequence[TaskResult] = backend.enqueue_many(task, encoded)  # type: ignore[attr-defined]
             return results
         return [backend.enqueue(task, args, kwargs) for args, kwargs in encoded]
 

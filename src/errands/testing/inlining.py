@@ -1,7 +1,7 @@
 """``inline``: every enqueue runs its task at once, in the caller."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from threading import local
 from typing import Any
@@ -64,9 +64,9 @@ class _Inline(local):
 
         def enqueue_and_run(
             backend: DatabaseBackend, *call: Any, **named: Any
-        ) -> TaskResult | list[TaskResult]:
-            enqueued: TaskResult | list[TaskResult] = enqueue(backend, *call, **named)
-            results = enqueued if isinstance(enqueued, list) else [enqueued]
+        ) -> TaskResult | Sequence[TaskResult]:
+            enqueued: TaskResult | Sequence[TaskResult] = enqueue(backend, *call, **named)
+            results = [enqueued] if isinstance(enqueued, TaskResult) else enqueued
             self._waiting += [(backend.alias, UUID(result.id)) for result in results]
             if not self._is_running:
                 self._run(backend, results)
@@ -74,7 +74,7 @@ class _Inline(local):
 
         return enqueue_and_run
 
-    def _run(self, backend: DatabaseBackend, results: list[TaskResult]) -> None:
+    def _run(self, backend: DatabaseBackend, results: Sequence[TaskResult]) -> None:
         self._is_running, lineage = True, Lineage()
         raised: list[Raised] = []
         try:

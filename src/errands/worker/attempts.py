@@ -28,6 +28,7 @@ from errands.conf import settings
 from errands.exceptions import TaskCancelled, UnknownTask
 from errands.queue.claims import Claim, Payload
 from errands.tasks.attempt import Terms, aperform, options_of, perform
+from errands.tasks.hearing import is_heard
 from errands.tasks.interrupting import Control
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Snoozed
 from errands.tasks.rates import Rate
@@ -133,6 +134,8 @@ class Attempts:
 
     def _announce_start(self, attempt: Attempt) -> None:
         """Tell receivers; one that raises costs the task nothing."""
+        if not is_heard(task_started):
+            return
         try:
             task_started.send_robust(type(self._backend), task_result=attempt.result)
         except BaseException:

@@ -1,0 +1,43 @@
+"""A signal that nobody hears is not sent."""
+
+import pytest
+from django.tasks.signals import log_task_enqueued, task_enqueued, task_started
+
+from errands.tasks.hearing import is_heard
+
+
+@pytest.fixture(autouse=True)
+def only_djangos(monkeypatch):
+    for signal in (task_enqueued, task_started):
+        monkeypatch.setattr(signal, "receivers", signal.receivers[:1])
+
+
+def test_the_log_hears_what_is_of_its_level(caplog):
+    with caplog.at_level("INFO", "django.tasks"):
+        assert not is_heard(task_enqueued)
+        assert is_heard(task_started)
+
+    with caplog.at_level("WARNING", "django.tasks"):
+        assert not is_heard(task_started)
+
+    with caplog.at_level("DEBUG", "django.tasks"):
+        assert is_heard(task_enqueued)
+
+
+def test_a_receiver_besides_the_log_hears(caplog):
+    caplog.set_level("WARNING", "django.tasks")
+
+    task_enqueued.connect(lambda **sent: None, weak=False)
+
+    assert is_heard(task_enqueued)
+
+
+def test_a_receiver_in_place_of_the_log_hears(caplog):
+    caplog.set_level("WARNING", "django.tasks")
+
+    task_enqueued.disconnect(log_task_enqueued)
+    nobody = is_heard(task_enqueued)
+    task_enqueued.connect(lambda **sent: None, weak=False)
+
+    assert not nobody
+    assert is_heard(task_enqueued)
