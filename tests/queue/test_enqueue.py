@@ -154,6 +154,7 @@ def test_the_results_of_many_are_made_when_somebody_looks(monkeypatch):
     assert (made_at_first, count) == (0, 3)
     assert [result.args for result in results] == [[0], [1], [2]]
     assert results[1] is results[1]
+    assert repr(results) == repr(list(results))
     assert [result.args for result in results[1:]] == [[1], [2]]
     assert len(made) == 3
 

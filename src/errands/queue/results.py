@@ -109,6 +109,9 @@ class LateResults(Sequence[TaskResult]):
     def __getitem__(self, index: int | slice) -> TaskResult | list[TaskResult]:
         return self._made[index]
 
+    def __repr__(self) -> str:
+        return repr(self._made)
+
     @cached_property
     def _made(self) -> list[TaskResult]:
         return list(map(self._make, self._rows, self._calls))

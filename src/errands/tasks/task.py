@@ -90,7 +90,7 @@ class Task(DjangoTask):
         return await self.get_backend().aenqueue(self.due(), wire_args, wire_kwargs)
 
     def enqueue_many(self, calls: Iterable[Call]) -> Sequence[TaskResult]:
-        """Store many calls, each a pair of ``(args, kwargs)``.
+        """Store many calls, each a pair of ``(args, kwargs)``; results in that order.
 
         All are checked and encoded before the first is stored; where the
         engine can, they are stored in one statement.
