@@ -54,6 +54,17 @@ def test_an_idle_worker_notices_at_once(start_worker: StartWorker):
     assert median(delays) < PROMPT
 
 
+def test_a_thread_goes_from_task_to_task_and_does_not_wait_for_polls(
+    start_worker: StartWorker,
+):
+    tasks.nap.enqueue_many([((), {})] * 20)
+
+    start_worker("--threads", "1")
+
+    # Polls come each 6 s.
+    eventually(lambda: ResultRow.objects.count() == 20, "all of them ran")
+
+
 def test_a_worker_whose_waker_was_cut_off_finds_every_task_and_is_woken_again(
     start_worker: StartWorker,
 ):

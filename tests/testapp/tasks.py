@@ -1,6 +1,7 @@
 """Tasks the tests enqueue and workers run."""
 
 import logging
+import time
 from typing import Any
 
 import django.tasks
@@ -15,6 +16,12 @@ logger = logging.getLogger("tests.testapp")
 @task
 def nothing() -> None:
     """Return at once."""
+
+
+@task
+def nap() -> None:
+    """Take 30 ms: too long to be claimed ahead."""
+    time.sleep(0.03)
 
 
 @task

@@ -422,6 +422,59 @@ def test_the_last_announcement_ends_a_courier_that_need_not_look_for_seconds(
     assert time.monotonic() - began < 2.0
 
 
+def test_a_thread_that_has_announced_gets_the_next_task_and_not_with_a_poll(
+    workplace, heartbeat, announcer, remembering, end
+):
+    staying = replace(workplace, options=replace(workplace.options, burst=False))
+    courier = Courier(staying, heartbeat, [announcer])
+    remembering.ready = [claim_of(number) for number in range(3)]
+    round_of(courier)
+    first, _ = waiting_in(workplace)
+    end(first, Succeeded(None))
+    round_of(courier)
+    (attempted,) = waiting_in(workplace)
+    asked_before = list(remembering.asked)
+    staying.bells.courier._poll = 3600.0
+
+    threading.Timer(0.05, announcer.announce, [attempted]).start()
+    round_of(courier)
+
+    assert asked_before == [2]
+    assert remembering.asked == [2, 1]
+
+
+def test_a_courier_that_is_short_says_so_before_it_counts(workplace, heartbeat):
+    was_short = []
+
+    class Counted:
+        @property
+        def count(self) -> int:
+            was_short.append(workplace.is_short.is_set())
+            return 0
+
+    courier = Courier(workplace, heartbeat, [Counted()])
+    courier._to_announce = 1
+
+    assert courier._announcing == 1
+    assert was_short == [True]
+
+
+def test_announcements_that_nobody_waits_for_wake_nobody(
+    workplace, heartbeat, remembering, announcer, end
+):
+    staying = replace(workplace, options=replace(workplace.options, burst=False))
+    courier = Courier(staying, heartbeat, [announcer])
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    end(waiting_in(workplace)[0], Succeeded(None))
+    round_of(courier)
+
+    announcer.announce(waiting_in(workplace)[0])
+
+    assert remembering.asked == [2, 1]
+    assert workplace.outbox.empty()
+
+
 def test_rings_do_not_keep_claims_waiting_behind_tasks_that_overrun(
     courier, workplace, remembering, monkeypatch
 ):

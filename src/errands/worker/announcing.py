@@ -38,6 +38,7 @@ class Announcer:
     """
 
     def __init__(self, workplace: Workplace) -> None:
+        self._workplace = workplace
         self._backend = workplace.store.backend
         self.count = 0
 
@@ -53,7 +54,10 @@ class Announcer:
         except BaseException:
             task_id = attempted.settlement.claim.uuid
             logger.exception("Task id=%s: a receiver broke out", task_id)
+        # In this order: whoever is short sets that first, and then counts.
         self.count += 1
+        if self._workplace.is_short.is_set():
+            self._workplace.outbox.put(None)
 
     def _announce(self, attempted: Attempted) -> None:
         settlement, result = attempted.settlement, attempted.result

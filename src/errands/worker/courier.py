@@ -49,7 +49,6 @@ from errands.worker.workplace import COURIER_POLL_SECONDS, Attempted, Workplace
 logger = logging.getLogger("errands.worker")
 
 OVERRUN_SECONDS = 0.1
-DRAINING_SECONDS = 0.01
 MOST_HELD = 10_000
 
 
@@ -132,7 +131,7 @@ class Courier:
     def _is_done(self) -> bool:
         if self._stop.is_requested:
             return self._stop.is_overdue or self._is_idle
-        return self._is_idle and (self._is_drained or self._has_done_its_share)
+        return (self._is_drained or self._has_done_its_share) and self._is_idle
 
     @property
     def _has_done_its_share(self) -> bool:
@@ -144,6 +143,8 @@ class Courier:
 
     @property
     def _announcing(self) -> int:
+        """How many announcements go on; who ends one from now on wakes us."""
+        self._workplace.is_short.set()
         told = sum(announcer.count for announcer in self._announcers)
         return self._to_announce - told
 
@@ -180,6 +181,7 @@ class Courier:
             self._is_idle_poll = self._is_idle and self._bell.is_wired
         else:
             self._is_idle_poll = False
+        self._workplace.is_short.clear()
         for _ in range(outbox.qsize()):
             self._take(outbox.get_nowait())
         if self._left_to_overrun <= 0 and not self._workplace.inbox.empty():
@@ -194,10 +196,6 @@ class Courier:
             return OVERRUN_SECONDS
         if not self._workplace.inbox.empty():
             return max(0.0, self._left_to_overrun)
-        # Of the last announcement, which may be the end, nobody tells.
-        may_end = self._options.burst or self._has_done_its_share
-        if may_end and not self._in_hand and self._announcing:
-            return DRAINING_SECONDS
         return min(self._bell.patience, self._longest_patience)
 
     @property
@@ -270,6 +268,7 @@ class Courier:
             wanted -= self._announcing
         if wanted < max(1, ahead // 2) or not self._heartbeat.may_claim:
             return
+        self._workplace.is_short.clear()
         wanted = self._within_bounds(wanted)
         if self._is_idle_poll:
             self._picker.trust_pauses()

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from queue import SimpleQueue
+from threading import Event
 from typing import NamedTuple
 
 from django.tasks import TaskResult
@@ -53,6 +54,8 @@ class Workplace:
     overdue: SimpleQueue[Attempted | None] = field(default_factory=SimpleQueue)
     controls: dict[tuple[int, int], Control] = field(default_factory=dict)
     """What can be asked of the attempts that run, by id and token of their claims."""
+    is_short: Event = field(default_factory=Event)
+    """Set while the courier waits for announcements to end, to claim or to be done."""
     awaiting: set[int] = field(default_factory=set)
     """The claims whose attempts are awaited on the event loop."""
     bells: Bells = field(init=False)
