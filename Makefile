@@ -3,8 +3,10 @@
 
 python := .venv/bin/python
 pytest := $(python) -m pytest
-# Tests that want the machine to themselves; the others run beside each other.
+# Tests that want the machine to themselves; the others run beside each other, in
+# no more processes than a PostgreSQL as installed has connections for.
 alone := integration or browser
+beside := -n auto --maxprocesses 4
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .PHONY: help demo test test-fast torture lint format bench ci
@@ -18,17 +20,17 @@ demo: .venv/installed-demo ## Serve the demo: site and worker together, Ctrl-C s
 test: .venv/installed-dev ## Run every test, on PostgreSQL and SQLite, the queue on MariaDB too
 	@tools/chromium
 ifeq (,$(findstring postgresql,$(ERRANDS_TEST_WITHOUT)))
-	ERRANDS_TEST_DATABASE=postgresql $(pytest) -n auto -m "database and not ($(alone))"
+	ERRANDS_TEST_DATABASE=postgresql $(pytest) $(beside) -m "database and not ($(alone))"
 	ERRANDS_TEST_DATABASE=postgresql $(pytest) -m "database and ($(alone))"
 endif
 ifeq (,$(findstring mysql,$(ERRANDS_TEST_WITHOUT)))
-	ERRANDS_TEST_MYSQL=own ERRANDS_TEST_DATABASE=mysql $(pytest) -n auto -m database tests/conformance tests/queue tests/worker
+	ERRANDS_TEST_MYSQL=own ERRANDS_TEST_DATABASE=mysql $(pytest) $(beside) -m database tests/conformance tests/queue tests/worker
 endif
-	$(pytest) -n auto -m "not ($(alone))"
+	$(pytest) $(beside) -m "not ($(alone))"
 	$(pytest) -m "$(alone)"
 
 test-fast: .venv/installed-dev ## Run the tests without processes, browser and torture, under a minute
-	$(pytest) -n auto -m "not ($(alone) or torture)"
+	$(pytest) $(beside) -m "not ($(alone) or torture)"
 
 torture: .venv/installed-dev ## Break the queue in every way we know, at full length, an hour
 	ERRANDS_TORTURE=long ERRANDS_TEST_DATABASE=postgresql $(pytest) tests/torture

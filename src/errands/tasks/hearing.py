@@ -6,13 +6,22 @@ thousands of tasks that is felt.
 """
 
 import logging
+from collections.abc import Callable
+from typing import Any
 
 from django.dispatch import Signal
 from django.tasks import signals
 
+
+def _with_only(receiver: Callable[..., Any]) -> Signal:
+    signal = Signal()
+    signal.connect(receiver)
+    return signal
+
+
 LOGGING = {
-    signals.task_enqueued: (signals.log_task_enqueued, logging.DEBUG),
-    signals.task_started: (signals.log_task_started, logging.INFO),
+    signals.task_enqueued: (_with_only(signals.log_task_enqueued), logging.DEBUG),
+    signals.task_started: (_with_only(signals.log_task_started), logging.INFO),
 }
 
 logger = logging.getLogger("django.tasks")
@@ -20,7 +29,5 @@ logger = logging.getLogger("django.tasks")
 
 def is_heard(signal: Signal) -> bool:
     """Return False where sending the signal would reach nobody."""
-    if len(signal.receivers) != 1:
-        return bool(signal.receivers)
-    (_, receiver, *_), (logs, level) = signal.receivers[0], LOGGING[signal]
-    return receiver() is not logs or logger.isEnabledFor(level)
+    djangos, level = LOGGING[signal]
+    return signal.receivers != djangos.receivers or logger.isEnabledFor(level)
