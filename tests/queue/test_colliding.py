@@ -45,6 +45,7 @@ def deadlock(monkeypatch):
     return error
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("level", LEVELS[connection.vendor])
 def test_a_crowd_of_workers_and_enqueuers_meets_no_deadlock(at_level, level):
     at_level(level)

@@ -275,6 +275,7 @@ class Counted:
             self.most |= self.running
 
 
+@pytest.mark.timeout(300)
 def test_eight_workers_never_exceed_a_limit_and_finish_everything(new_worker):
     limits = {"a": 1, "b": 3}
     for key, limit in limits.items():

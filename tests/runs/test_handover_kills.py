@@ -31,7 +31,11 @@ from tests.runs.life import life, lived, start_and_perform
 
 type NewRun = Callable[..., Run]
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.torture]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
+    pytest.mark.torture,
+]
 
 MOST_BOUNDARIES = 400
 
