@@ -50,7 +50,8 @@ REFERENCE = "5f2b9c6e-0f5c-4c3b-9d6e-0a1b2c3d4e5f"
         (list, 'a,"b,c"', ["a", "b,c"]),
         (list[int], "", []),
         (set[int], "1,1,2", {1, 2}),
-        (frozenset[str], "a,a", frozenset("a")),
+        # Its representation differs from process to process.
+        pytest.param(frozenset[str], "a,b", frozenset("ab"), id="frozenset[str]"),
         (tuple[int, ...], "1,2", (1, 2)),
         (tuple[str, int], "a,2", ("a", 2)),
         (Annotated[int, "Age in days"], "30", 30),

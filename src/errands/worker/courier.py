@@ -181,7 +181,6 @@ class Courier:
             self._is_idle_poll = self._is_idle and self._bell.is_wired
         else:
             self._is_idle_poll = False
-        self._workplace.is_short.clear()
         for _ in range(outbox.qsize()):
             self._take(outbox.get_nowait())
         if self._left_to_overrun <= 0 and not self._workplace.inbox.empty():
