@@ -24,6 +24,10 @@ from errands.tasks.task import Task
 *SETTERS, SET_RETURN_VALUE = (
     getattr(TaskResult, field.name).__set__ for field in fields(TaskResult)
 )
+SET_TASK, SET_ARGS, SET_KWARGS = (
+    getattr(TaskResult, name).__set__ for name in ("task", "args", "kwargs")
+)
+LATE = {field.name for field in fields(TaskResult)} - {"task", "args", "kwargs"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +57,16 @@ class StoredResult:
 
 
 class DatabaseTaskResult(TaskResult):
-    """Django's result; the return value is decoded when it is read."""
+    """Django's result; the return value is decoded when it is read.
 
-    __slots__ = ()
+    One of a running task knows task and arguments, and makes the rest when
+    somebody reads it: of thousands of tasks, few are asked.
+    """
+
+    __slots__ = ("_late",)
+
+    _late: tuple[Claim, str, str]
+    """The claim, the worker's name and the backend's alias."""
 
     def __post_init__(self) -> None:
         """Normalize the arguments, unless they were encoded by us."""
@@ -75,11 +86,35 @@ class DatabaseTaskResult(TaskResult):
         result.__post_init__()
         return result
 
+    @classmethod
+    def running(
+        cls, task: DjangoTask, call: Payload, *, late: tuple[Claim, str, str]
+    ) -> "DatabaseTaskResult":
+        """Return the result of a claim whose attempt begins."""
+        result = cls.__new__(cls)
+        SET_TASK(result, task)
+        SET_ARGS(result, call.args)
+        SET_KWARGS(result, call.kwargs)
+        SET_LATE(result, late)
+        result.__post_init__()
+        return result
+
+    def __getattr__(self, name: str) -> Any:
+        """Make a field of a running task's result that nobody has read or set."""
+        if name not in LATE:
+            raise AttributeError(name, name=name, obj=self)
+        value = _when_running(*self._late)[name]
+        assign(self, **{name: value})
+        return value
+
     @property
     def return_value(self) -> Any:
         """What the task returned; ``ValueError`` unless it succeeded."""
         stored = TaskResult.return_value.fget(self)  # type: ignore[attr-defined]
         return decode(stored) if isinstance(self.task, Task) else stored
+
+
+SET_LATE = DatabaseTaskResult._late.__set__  # type: ignore[attr-defined]
 
 
 class LateResults(Sequence[TaskResult]):
@@ -190,20 +225,8 @@ def running_result(
         queue_name=claim.queue,
         run_after=claim.run_at,
     )
-    return DatabaseTaskResult.of(
-        task,
-        str(claim.uuid),
-        TaskResultStatus.RUNNING,
-        claim.enqueued_at,
-        claim.started_at or claim.claimed_at,
-        None,
-        claim.claimed_at,
-        call.args,
-        call.kwargs,
-        backend,
-        errors_of(claim.errors) if claim.errors else [],
-        [*claim.worker_ids, worker_name],
-    )
+    late = claim, worker_name, backend
+    return DatabaseTaskResult.running(task, call, late=late)
 
 
 def assign(result: TaskResult, **values: Any) -> None:
@@ -221,6 +244,21 @@ def errors_of(stored: list[dict[str, str]]) -> list[TaskError]:
         )
         for error in stored
     ]
+
+
+def _when_running(claim: Claim, worker_name: str, backend: str) -> dict[str, Any]:
+    return {
+        "id": str(claim.uuid),
+        "status": TaskResultStatus.RUNNING,
+        "enqueued_at": claim.enqueued_at,
+        "started_at": claim.started_at or claim.claimed_at,
+        "finished_at": None,
+        "last_attempted_at": claim.claimed_at,
+        "backend": backend,
+        "errors": errors_of(claim.errors),
+        "worker_ids": [*claim.worker_ids, worker_name],
+        "_return_value": None,
+    }
 
 
 def _as_enqueued(

@@ -363,7 +363,7 @@ class MySQLStatements(Statements):
         """Write rows that are locked as taken; return them as they are then."""
         if not rows:
             return []
-        ids, now = sorted(row[0] for row in rows), utc_text(rows[0][-1])
+        ids, now = sorted(row[0] for row in rows), self.value(self.instant(rows[0][-1]))
         cases = [value for row_id in ids for value in (row_id, (slots or {}).get(row_id))]
         slot = f"CASE id {'WHEN %s THEN %s ' * len(ids)} END" if slots else "NULL"
         sql = TAKE.format(slot=slot, ids=_places(ids))
