@@ -326,6 +326,23 @@ def plans() -> Iterator[list[str]]:
         yield said
 
 
+def test_a_claim_sorts_nothing_though_the_planner_knows_nothing_yet(worker, plans):
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            # A table that nobody has analyzed, as after the first big enqueue.
+            cursor.execute("TRUNCATE errands_task")
+    tasks.nothing.enqueue_many([((), {})] * 20_000)
+    plans.clear()
+
+    assert len(worker.claim(limit=500)) == 500
+
+    said = " ".join(plans)
+    assert "errands_task_ready" in said
+    assert "Sort" not in said
+    assert "filesort" not in said
+    assert "TEMP B-TREE" not in said
+
+
 @pytest.mark.parametrize("act", ["succeed", "release", "begin"])
 def test_what_is_found_by_its_id_walks_no_index_of_its_state(worker, store, plans, act):
     tasks.nothing.using(run_after=timedelta(days=1)).enqueue_many([((), {})] * 500)

@@ -23,6 +23,7 @@ from errands.queue.statements.planned import PlannedInsert
 from errands.queue.statements.rows import (
     CALL_COLUMNS,
     CLAIM_COLUMNS,
+    ENCODER,
     INSERT_COLUMNS,
     IS_READY,
     IS_RUNNING,
@@ -88,12 +89,17 @@ UPDATE errands_task t SET state = {TaskState.RUNNING:d}, token = t.token + 1,
     attempt = t.attempt + 1, worker = %s, claimed_at = statement_timestamp()
 """
 
+# A limit that the planner cannot read makes it look for the first rows, through the
+# index. With what it guesses of a table that has just been filled it would rather
+# sort all that is ready, for each claim.
+FEW = "(SELECT %s)"
+
 CLAIM = f"""
 WITH wanted AS MATERIALIZED (
     SELECT id, concurrency_key FROM errands_task
     WHERE state = {TaskState.READY:d} {{queue}}
     AND (precedence, id) > (%s, %s) AND precedence <= %s
-    ORDER BY precedence, id LIMIT %s FOR UPDATE SKIP LOCKED
+    ORDER BY precedence, id LIMIT {FEW} FOR UPDATE SKIP LOCKED
 ), taken AS (
     {TAKE} FROM wanted WHERE t.id = wanted.id AND wanted.concurrency_key IS NULL
     RETURNING {RETURNING}
@@ -126,7 +132,7 @@ UPDATE errands_task SET state = {TaskState.BLOCKED:d} WHERE id IN (
     WHERE t.state = {TaskState.READY:d} AND t.id IN (
         SELECT id FROM errands_task
         WHERE state = {TaskState.READY:d} {{queue}} AND precedence BETWEEN %s AND %s
-        ORDER BY precedence, id LIMIT %s)
+        ORDER BY precedence, id LIMIT {FEW})
     FOR UPDATE OF t SKIP LOCKED
 )
 """
@@ -153,15 +159,17 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
 )
 """
 
+# A column at a time: of a list of rows, the server reads each row for each column.
 FINISH = f"""
 WITH record AS (
-    SELECT (r->>0)::bigint AS id, (r->>1)::int AS token, (r->>2)::smallint AS status,
-        (r->>3)::int AS attempt, (r->>4)::smallint AS crashes, r->>5 AS errors,
-        r->>6 AS worker_ids, r->>7 AS return_value,
-        (r->>8)::timestamp AT TIME ZONE 'UTC' AS started_at,
-        (r->>9)::timestamp AT TIME ZONE 'UTC' AS finished_at, r->>10 AS metadata,
-        (r->>11)::timestamp AT TIME ZONE 'UTC' AS expires_at
-    FROM json_array_elements(%s::json) AS records(r)
+    SELECT id::bigint, token::int, status::smallint, attempt::int, crashes::smallint,
+        errors, worker_ids, return_value,
+        started_at::timestamp AT TIME ZONE 'UTC' AS started_at,
+        finished_at::timestamp AT TIME ZONE 'UTC' AS finished_at, metadata,
+        expires_at::timestamp AT TIME ZONE 'UTC' AS expires_at
+    FROM ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * 12)})
+        AS records(id, token, status, attempt, crashes, errors, worker_ids,
+            return_value, started_at, finished_at, metadata, expires_at)
 ), gone AS (
     DELETE FROM errands_task t USING record
     WHERE t.id = record.id AND t.token = record.token AND t.{IS_RUNNING}
@@ -201,7 +209,7 @@ STAGE = f"""
 UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
     SELECT id FROM errands_task
     WHERE state = {TaskState.SCHEDULED:d} AND run_at <= statement_timestamp()
-    ORDER BY run_at LIMIT %s FOR UPDATE SKIP LOCKED
+    ORDER BY run_at LIMIT {FEW} FOR UPDATE SKIP LOCKED
 )
 """
 
@@ -216,10 +224,10 @@ SELECT id, token, attempt, crashes, worker_ids, started_at, metadata,
     %s, %s, %s, %s, {SHARED_COLUMNS} FROM gone
 """
 
-PRUNE = """
+PRUNE = f"""
 DELETE FROM errands_result WHERE id IN (
-    SELECT id FROM errands_result WHERE {condition}
-    ORDER BY {instant} LIMIT %s FOR UPDATE SKIP LOCKED
+    SELECT id FROM errands_result WHERE {{condition}}
+    ORDER BY {{instant}} LIMIT {FEW} FOR UPDATE SKIP LOCKED
 )
 """
 
@@ -318,7 +326,8 @@ class PostgreSQLStatements(Statements):
 
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Move running rows to the results; return the ids moved."""
-        cursor.execute(FINISH, [dumped(records)])
+        columns = zip(*(record[:-1] for record in records), strict=True)
+        cursor.execute(FINISH, [_column(values) for values in columns])
         return {row[0] for row in cursor.fetchall()}
 
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
@@ -355,9 +364,10 @@ class PostgreSQLStatements(Statements):
         return int(cursor.rowcount)
 
 
-def _column(values: Sequence[str | None]) -> str:
-    is_empty = all(value is None for value in values)
-    return json.dumps([] if is_empty else values)
+def _column(values: Sequence[Parameter]) -> str:
+    """Return the values of one column as JSON; one that is all NULL is empty."""
+    is_empty = values[0] is None and values.count(None) == len(values)
+    return ENCODER.encode([] if is_empty else values)
 
 
 def _selected(wanted: ClaimFilter) -> list[Parameter]:
