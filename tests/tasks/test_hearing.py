@@ -1,15 +1,23 @@
 """A signal that nobody hears is not sent."""
 
-import pytest
-from django.tasks.signals import log_task_enqueued, task_enqueued, task_started
+from types import SimpleNamespace
 
-from errands.tasks.hearing import is_heard
+import pytest
+from django.tasks.signals import (
+    log_task_enqueued,
+    task_enqueued,
+    task_finished,
+    task_started,
+)
+
+from errands.tasks.hearing import is_heard, is_success_heard
 
 
 @pytest.fixture(autouse=True)
 def only_djangos(monkeypatch):
     for signal in (task_enqueued, task_started):
         monkeypatch.setattr(signal, "receivers", signal.receivers[:1])
+    monkeypatch.setattr(task_finished, "receivers", [*task_finished.receivers])
 
 
 def test_the_log_hears_what_is_of_its_level(caplog):
@@ -22,6 +30,21 @@ def test_the_log_hears_what_is_of_its_level(caplog):
 
     with caplog.at_level("DEBUG", "django.tasks"):
         assert is_heard(task_enqueued)
+
+
+def test_a_success_is_heard_by_the_log_by_jobs_and_by_receivers(caplog):
+    caplog.set_level("WARNING", "django.tasks")
+    plain = SimpleNamespace(is_cooperative=False)
+    of_a_job = SimpleNamespace(is_cooperative=True)
+
+    assert not is_success_heard(plain)
+    assert is_success_heard(of_a_job)
+
+    with caplog.at_level("INFO", "django.tasks"):
+        assert is_success_heard(plain)
+
+    task_finished.connect(lambda **sent: None, weak=False, sender=object)
+    assert is_success_heard(plain)
 
 
 def test_a_receiver_besides_the_log_hears(caplog):

@@ -46,13 +46,21 @@ def claim_of(number: int, *, token: int = 1, path: str = "shop.tasks.nothing") -
     )
 
 
+def result_of(claim: Claim, *, is_of_job: bool = True) -> SimpleNamespace:
+    """Return the result of a task; the end of a job's always interests somebody."""
+    task = SimpleNamespace(is_cooperative=is_of_job, module_path=claim.path)
+    return SimpleNamespace(
+        id=str(claim.uuid), task=task, status="SUCCESSFUL", args=[], kwargs={}
+    )
+
+
 class RememberingStore:
     """Hands out ``ready``; whatever is in ``outage`` is raised first."""
 
     alias = "default"
 
     def __init__(self) -> None:
-        self.backend = SimpleNamespace()
+        self.backend = SimpleNamespace(finished_result=lambda *told: None)
         self.ready: list[Claim] = []
         self.held: list[Claim] = []
         self.settled: list[Settlement] = []

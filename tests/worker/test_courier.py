@@ -28,18 +28,21 @@ from errands.tasks.outcomes import (
 )
 from errands.worker.courier import Courier
 from errands.worker.workplace import Attempted, Workplace
-from tests.worker.conftest import RememberingStore, claim_of
+from tests.worker.conftest import RememberingStore, claim_of, result_of
 
 ERROR = AttemptError.of(ValueError("no luck"))
 
 
 @pytest.fixture
 def end(workplace: Workplace) -> Callable[..., None]:
-    def end(claim: Claim, outcome: Outcome, *, seconds: float = 1.0) -> None:
+    def end(
+        claim: Claim, outcome: Outcome, *, seconds: float = 1.0, is_of_job: bool = True
+    ) -> None:
         finished_at = timezone.now()
         started_at = finished_at - timedelta(seconds=seconds)
         settlement = Settlement(claim, outcome, started_at, finished_at, "anna")
-        workplace.outbox.put(Attempted(settlement, None))
+        result = result_of(claim, is_of_job=is_of_job)
+        workplace.outbox.put(Attempted(settlement, result))
 
     return end
 
@@ -179,6 +182,39 @@ def test_what_was_acknowledged_comes_back_to_be_announced(
 
     announced = [item.settlement.claim for item in waiting_in(workplace)]
     assert announced == [told]
+
+
+def test_a_success_that_nobody_would_hear_of_is_not_announced(
+    courier, workplace, remembering, end, caplog
+):
+    caplog.set_level("WARNING", "django.tasks")
+    remembering.ready = [claim_of(1), claim_of(2)]
+    round_of(courier)
+    unheard, failed = waiting_in(workplace)
+
+    end(unheard, Succeeded(None), is_of_job=False)
+    end(failed, Failed(ERROR), is_of_job=False)
+    round_of(courier)
+
+    announced = [item.settlement.claim for item in waiting_in(workplace)]
+    assert announced == [failed]
+    assert workplace.slots.succeeded == 1
+
+
+def test_a_success_is_announced_where_somebody_listens(
+    courier, workplace, remembering, end, caplog
+):
+    caplog.set_level("WARNING", "django.tasks")
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    (heard,) = waiting_in(workplace)
+
+    end(heard, Succeeded(None), is_of_job=False)
+    task_finished.connect(listener := lambda **sent: None)
+    round_of(courier)
+    task_finished.disconnect(listener)
+
+    assert [item.settlement.claim for item in waiting_in(workplace)] == [heard]
 
 
 def test_a_lost_lease_is_logged_and_neither_counted_nor_announced(

@@ -10,7 +10,7 @@ from errands.worker.leaving import EARLIEST, Leaving
 from errands.worker.memory import resident_megabytes
 from errands.worker.options import WorkerOptions
 from errands.worker.workplace import Attempted
-from tests.worker.conftest import claim_of
+from tests.worker.conftest import claim_of, result_of
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def attempted(workplace) -> None:
     claim = workplace.inbox.get_nowait()
     now = claim.enqueued_at
     settlement = Settlement(claim, Succeeded(None), now, now, "anna")
-    workplace.outbox.put(Attempted(settlement, None))
+    workplace.outbox.put(Attempted(settlement, result_of(claim)))
 
 
 def test_a_process_claims_no_more_than_its_share(

@@ -18,7 +18,6 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import mail_admins
 from django.db import DEFAULT_DB_ALIAS
 from django.tasks import TaskResult, TaskResultStatus, task_backends
-from django.tasks.signals import task_finished
 from django.utils import timezone
 from django.utils.log import AdminEmailHandler
 
@@ -27,6 +26,7 @@ from errands.exceptions import TaskCancelled
 from errands.queue.models import ResultRow
 from errands.queue.states import ResultStatus
 from errands.tasks.attempt import options_of
+from errands.tasks.hearing import connect_to_ends
 from errands.tasks.rates import Rate
 from errands.text import clean_line
 
@@ -42,7 +42,7 @@ def connect() -> None:
         return  # The system checks say what is wrong.
     if not wanted:
         return
-    task_finished.connect(mail_failure, dispatch_uid="errands.reporting.mail")
+    connect_to_ends(mail_failure, dispatch_uid="errands.reporting.mail")
     for handler in logging.getLogger("django").handlers:
         if isinstance(handler, AdminEmailHandler):
             handler.addFilter(is_not_of_a_task)

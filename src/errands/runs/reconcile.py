@@ -7,7 +7,6 @@ from uuid import UUID
 from django.conf import settings as django_settings
 from django.db import Error
 from django.tasks import TaskResult, TaskResultStatus
-from django.tasks.signals import task_finished
 from django.utils import translation
 from django.utils.translation import gettext_lazy as _
 
@@ -16,6 +15,7 @@ from errands.runs.ending import end
 from errands.runs.fence import run_alias
 from errands.runs.models import Run
 from errands.runs.states import State
+from errands.tasks.hearing import connect_to_ends
 
 logger = logging.getLogger("errands.runs")
 
@@ -40,8 +40,8 @@ MESSAGES = {
 
 
 def connect() -> None:
-    """Be told of every task that ends in this process."""
-    task_finished.connect(_on_task_finished, dispatch_uid="errands.runs.reconcile")
+    """Be told of every job's task that ends in this process."""
+    connect_to_ends(_on_task_finished, dispatch_uid="errands.runs.reconcile")
 
 
 def end_with(result: TaskResult) -> bool:

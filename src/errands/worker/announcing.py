@@ -7,6 +7,7 @@ from typing import Any
 from django.dispatch import Signal
 from django.tasks.signals import task_finished
 
+from errands.tasks.hearing import is_success_heard
 from errands.tasks.outcomes import (
     Cancelled,
     Discarded,
@@ -28,6 +29,15 @@ SIGNALS: dict[type[Outcome], tuple[Signal, ...]] = {
     Discarded: (task_discarded, task_finished),
     Cancelled: (task_finished,),
 }
+
+
+def is_of_interest(attempted: Attempted) -> bool:
+    """Return False where announcing an attempt would reach nobody."""
+    result = attempted.result
+    if result is None:
+        return False
+    has_succeeded = isinstance(attempted.settlement.outcome, Succeeded)
+    return not has_succeeded or is_success_heard(result.task)
 
 
 class Announcer:

@@ -26,6 +26,7 @@ outcome is settled again: the results hold our token, or the row still does.
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
@@ -39,7 +40,7 @@ from errands.queue.liveness import tell_if_ended
 from errands.queue.picking import Picker
 from errands.queue.suspects import IdlePicker, SuspectPicker
 from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
-from errands.worker.announcing import Announcer
+from errands.worker.announcing import Announcer, is_of_interest
 from errands.worker.heartbeat import Heartbeat
 from errands.worker.leaving import Leaving
 from errands.worker.outage import Outage
@@ -231,29 +232,33 @@ class Courier:
             return
         to_settle = [each for each in self._unsettled if not each.is_settled]
         settled = self._store.settle([each.settlement for each in to_settle])
+        acknowledged: list[type[Outcome]] = []
         for attempted in self._unsettled:
             if attempted.is_settled or attempted.settlement.claim.id in settled:
-                self._acknowledge(attempted)
+                acknowledged.append(self._acknowledge(attempted))
             else:
                 _log_lost(attempted.settlement.claim)
+        self._count(Counter(acknowledged))
         self._unsettled = []
+        self._moved_at = time.monotonic()
 
-    def _acknowledge(self, attempted: Attempted) -> None:
+    def _acknowledge(self, attempted: Attempted) -> type[Outcome]:
         outcome = attempted.settlement.outcome
         if isinstance(outcome, Interrupted):
             with suppress(Error):
                 tell_if_ended(self._store, attempted.settlement.claim)
-        if isinstance(outcome, Interrupted | Snoozed):
-            return
-        self._attempts += 1
-        has_succeeded = isinstance(outcome, Succeeded)
-        has_failed = not (has_succeeded or isinstance(outcome, Retry))
+        elif not isinstance(outcome, Snoozed) and is_of_interest(attempted):
+            self._to_announce += 1
+            self._workplace.inbox.put(attempted)
+        return type(outcome)
+
+    def _count(self, ended: "Counter[type[Outcome]]") -> None:
+        attempts = ended.total() - ended[Interrupted] - ended[Snoozed]
+        failed = attempts - ended[Succeeded] - ended[Retry]
+        self._attempts += attempts
         self._workplace.slots.count(
-            attempts=1, succeeded=has_succeeded, failed=has_failed
+            attempts=attempts, succeeded=ended[Succeeded], failed=failed
         )
-        self._to_announce += 1
-        self._moved_at = time.monotonic()
-        self._workplace.inbox.put(attempted)
 
     def _claim(self) -> None:
         """Take what can start now, and a little ahead while tasks are quick.
