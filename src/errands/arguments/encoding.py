@@ -36,7 +36,7 @@ def encode(value: Any) -> Wire:
     At most 100 levels deep. Raises ``ArgumentError``, which says what to pass
     instead.
     """
-    return Encoder("The value").encode(value)
+    return None if value is None else Encoder("The value").encode(value)
 
 
 class Encoder:

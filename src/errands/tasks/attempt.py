@@ -36,7 +36,7 @@ LONGEST_WAIT = timedelta(days=3650)
 PLAIN = TaskOptions()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Terms:
     """What an engine tells an attempt, and what it offers it."""
 

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from inspect import Parameter, Signature, signature
+from inspect import Parameter, Signature, iscoroutinefunction, signature
 from math import inf
 from typing import Any, NamedTuple
 
@@ -22,6 +22,12 @@ def call_signature(function: Callable[..., Any], *, skipped: int = 0) -> Signatu
     """
     full = signature(function)
     return full.replace(parameters=list(full.parameters.values())[skipped:])
+
+
+@lru_cache(maxsize=4096)
+def is_coroutine(function: Callable[..., Any]) -> bool:
+    """Return whether a function is async; asked for each task that runs."""
+    return iscoroutinefunction(function)
 
 
 class _Shape(NamedTuple):

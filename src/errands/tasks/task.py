@@ -11,7 +11,7 @@ from functools import partial
 from inspect import Signature
 from typing import Any
 
-from asgiref.sync import sync_to_async
+from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult
@@ -20,7 +20,12 @@ from django.utils import timezone
 from errands.arguments import decode_call, encode, encode_call
 from errands.tasks.context import own_context
 from errands.tasks.options import TaskOptions
-from errands.tasks.signature import call_signature, check_call, positional_names
+from errands.tasks.signature import (
+    call_signature,
+    check_call,
+    is_coroutine,
+    positional_names,
+)
 from errands.tasks.templates import check_options
 
 type Call = tuple[Sequence[Any], Mapping[str, Any]]
@@ -38,7 +43,8 @@ class Task(DjangoTask):
     options: TaskOptions = field(default_factory=TaskOptions)
     delay: timedelta | None = None
     is_cooperative: bool = False
-    """Whether it asks at its checkpoints whether to stop, and is not interrupted."""
+    """Whether it is a job's: it asks at its checkpoints whether to stop, and is not
+    interrupted."""
 
     def __post_init__(self) -> None:
         # super() does not know the class that slots=True has made of this one.
@@ -114,7 +120,8 @@ class Task(DjangoTask):
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function here with encoded arguments; return it encoded."""
         positional, named = self._decoded(args, kwargs)
-        return encode(DjangoTask.call(self, *positional, **named))
+        function = async_to_sync(self.func) if is_coroutine(self.func) else self.func
+        return encode(function(*positional, **named))
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
         """Await the function here with encoded arguments; return it encoded."""

@@ -4,8 +4,6 @@ import logging
 from collections.abc import Sequence
 from contextvars import Context, copy_context
 from datetime import timedelta
-from functools import lru_cache
-from inspect import iscoroutinefunction
 
 from django.tasks import Task, TaskResult
 from django.utils import timezone
@@ -18,11 +16,10 @@ from errands.tasks.context import dump_metadata
 from errands.tasks.interrupting import Control
 from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
+from errands.tasks.signature import is_coroutine
 from errands.worker.workplace import Attempted
 
 logger = logging.getLogger("errands.worker")
-
-_is_coroutine_function = lru_cache(maxsize=4096)(iscoroutinefunction)
 
 MOST_SECONDS = timedelta(days=3650).total_seconds()
 
@@ -59,7 +56,7 @@ class Attempt:
     @property
     def is_async(self) -> bool:
         """Whether it is awaited on the event loop."""
-        return _is_coroutine_function(self.task.func)
+        return is_coroutine(self.task.func)
 
     @property
     def timeout(self) -> timedelta | None:

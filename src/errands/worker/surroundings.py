@@ -19,8 +19,9 @@ logger = logging.getLogger("errands.worker")
 
 LONGEST_PATH = 4096
 
-# A PyDLL keeps the interpreter while it calls.
+# A PyDLL keeps the interpreter while it calls. All threads are in the same directory.
 _libc = ctypes.PyDLL(None) if os.name == "posix" else None
+_path = ctypes.create_string_buffer(LONGEST_PATH)
 if _libc is not None:
     _libc.getcwd.restype = ctypes.c_void_p
 
@@ -71,8 +72,7 @@ def _directory() -> bytes | None:
     and a thread that is busy gives it back 5 ms later.
     """
     if _libc is not None:
-        path = ctypes.create_string_buffer(LONGEST_PATH)
-        return path.value if _libc.getcwd(path, LONGEST_PATH) else None
+        return _path.value if _libc.getcwd(_path, LONGEST_PATH) else None
     try:
         return os.getcwdb()  # noqa: PTH109 - bytes, as above
     except OSError:

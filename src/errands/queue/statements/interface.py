@@ -258,27 +258,28 @@ class Statements(ABC):
         return stored  # type: ignore[no-any-return]
 
     def _claim(self, row: Row) -> Claim:
+        # By position, in the order of Claim's fields: by name takes twice as long.
         instant = self.instant
         return Claim(
-            id=row[0],
-            uuid=as_uuid(row[1]),
-            token=row[2],
-            path=row[3],
-            payload=row[4],
-            queue=row[5],
-            priority=-row[6],
-            attempt=row[7],
-            max_attempts=row[8],
-            crashes=row[9],
-            releases=row[10],
-            enqueued_at=instant(row[11]),  # type: ignore[arg-type]
-            run_at=instant(row[12]),
-            started_at=instant(row[13]),
-            claimed_at=instant(row[14]),
-            errors=loaded(row[15]),
-            worker_ids=loaded(row[16]),
-            concurrency_key=row[17],
-            at_most_once=bool(row[18]),
-            metadata=loaded_mapping(row[19]),
-            cancel_requested=row[20] is not None,
+            row[0],
+            as_uuid(row[1]),
+            row[2],
+            row[3],
+            row[4],
+            row[5],
+            -row[6],
+            row[7],
+            row[8],
+            row[9],
+            row[10],
+            instant(row[11]),  # type: ignore[arg-type]
+            instant(row[12]),
+            instant(row[13]),
+            instant(row[14]),
+            loaded(row[15]),
+            loaded(row[16]),
+            loaded_mapping(row[19]),
+            row[17],
+            bool(row[18]),
+            row[20] is not None,
         )
