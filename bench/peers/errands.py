@@ -13,7 +13,7 @@ class Errands(DjangoPeer):
     engines = ("postgresql", "sqlite", "mysql")
     fair: ClassVar = (
         f"`worker --processes N`, otherwise its defaults (5 threads); {PERSISTENT}; "
-        "every result kept, every signal sent"
+        "every result kept; no receiver of signals but Django's log and ours"
     )
     apps = ("errands", "bench")
     django_settings = {

@@ -51,7 +51,7 @@ type Send = Callable[[Message], Awaitable[None]]
 type ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 type WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-PATIENCE_SECONDS = 5.0
+PATIENCE_SECONDS = 10.0
 
 
 class EmbeddedWorker:

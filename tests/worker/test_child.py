@@ -1,0 +1,34 @@
+"""What a worker process sets for itself before it works."""
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from errands.worker.child import collect_rarely
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
+    gc.unfreeze()
+
+
+def test_cycles_are_looked_for_rarely() -> None:
+    gc.set_threshold(2000, 7, 8)
+
+    collect_rarely()
+
+    assert gc.get_threshold() == (20_000, 7, 8)
+    assert gc.get_freeze_count() > 0
+
+
+@pytest.mark.parametrize("first", [0, 50_000])
+def test_a_site_that_knows_better_keeps_what_it_has_set(first: int) -> None:
+    gc.set_threshold(first, 7, 8)
+
+    collect_rarely()
+
+    assert gc.get_threshold() == (first, 7, 8)
