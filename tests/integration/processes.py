@@ -15,6 +15,8 @@ import pytest
 
 PATIENCE_SECONDS = 20.0
 GLANCE_SECONDS = 0.02
+# Makes a worker notice within an hour what it is not told of.
+RARE_POLLS = {"MORE_IMPORTS": "tests.integration.rare_polls", "SWEEP_SECONDS": "3600"}
 ROOT = Path(__file__).parent.parent.parent
 
 

@@ -6,7 +6,10 @@ from datetime import timedelta
 from tests.settings import *  # noqa: F403
 
 ERRANDS = {
-    "IMPORTS": ["tests.integration.hostile_tasks"],
+    "IMPORTS": [
+        "tests.integration.hostile_tasks",
+        *os.environ.get("MORE_IMPORTS", "").split(),
+    ],
     "HEARTBEAT": timedelta(seconds=0.3),
     "LEASE": timedelta(seconds=float(os.environ.get("LEASE_SECONDS", "2"))),
     "SWEEP": timedelta(seconds=float(os.environ.get("SWEEP_SECONDS", "0.5"))),
