@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 
 from bench import chart, report
 from bench.contest import Contest, Contestant, Results, contest
@@ -24,12 +25,13 @@ FAIR = """## Settings
 A drain counts from the start of the first task until the queue's own tables say
 that none is left; every task notes its start in shared memory, which costs
 microseconds: the same for all, and so a larger share for the fastest. Enqueue
-is one process, each task committed before the next. Pick-up counts from the
-call of `enqueue` to the first line of the task, in an idle worker of one
-process, at random intervals. PostgreSQL runs as installed (`fsync` and
-`synchronous_commit` on), so does MariaDB, where the rounds of an idle worker are
-statements; every SQLite site of Django has WAL and
-`synchronous=NORMAL`.
+is one process, each task committed before the next. Slow tasks sleep for 20 ms;
+they are run by queues that have threads, by five of them in one process, and the
+ideal is five threads that do nothing else. Pick-up counts from the call of
+`enqueue` to the first line of the task, in an idle worker of one process, at
+random intervals. PostgreSQL runs as installed (`fsync` and `synchronous_commit`
+on), so does MariaDB, where the rounds of an idle worker are statements; every
+SQLite site of Django has WAL and `synchronous=NORMAL`.
 """
 
 
@@ -70,14 +72,20 @@ def _measure(running: Contest, options: Options) -> None:
             running.turn("enqueue_many", "enqueue many", number=number)
         if "drain" in options.only:
             for processes in (1, 2):
-                drain = {"processes": processes, "share": options.share}
+                drain: dict[str, Any] = {"processes": processes, "share": options.share}
                 running.turn("drain", f"drain {processes}", **drain)
+        if "slow" in options.only:
+            running.turn("slow", of=_has_threads, number=options.slow)
     if "pickup" in options.only:
         seconds = options.sample_seconds
         running.turn("pick_up", samples=options.samples, seconds=seconds)
     if "idle" in options.only:
         running.together("idle", seconds=options.idle_seconds)
     _measure_ours(running, options)
+
+
+def _has_threads(contestant: Contestant) -> bool:
+    return find(contestant.module).is_threaded
 
 
 def _measure_ours(running: Contest, options: Options) -> None:

@@ -106,6 +106,18 @@ BARS = (
             f.of("drain 1", "errands", "sqlite") / f.of("drain 1", "huey", "sqlite")
         ),
     ),
+    Bar(
+        "threads busy with tasks of 20 ms, share of the ideal, PostgreSQL",
+        0.8,
+        lambda f: float(f.of("slow", "errands")),
+        unit="",
+    ),
+    Bar(
+        "threads busy with tasks of 20 ms, share of the ideal, SQLite",
+        0.8,
+        lambda f: float(f.of("slow", "errands", "sqlite")),
+        unit="",
+    ),
     Bar("enqueue one: PgQueuer", 1, lambda f: f.ratio("enqueue one", "pgqueuer")),
     Bar(
         "enqueue one: bare INSERT + commit", 0.5, lambda f: f.ratio("enqueue one", "raw")

@@ -9,7 +9,7 @@ import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,12 +118,20 @@ class Contest:
     stands: list[Stand]
     results: Results
 
-    def turn(self, measure: str, name: str = "", **arguments: Any) -> None:
-        """Let everybody be measured once, one after the other."""
+    def turn(
+        self,
+        measure: str,
+        name: str = "",
+        *,
+        of: Callable[[Contestant], bool] = lambda _: True,
+        **arguments: Any,
+    ) -> None:
+        """Let everybody be measured once, or whom ``of`` chooses, one by one."""
         for stand in self.stands:
-            self.results.probes.append(probe())
-            stand.ask(measure, **arguments)
-            self._note(stand, name or measure)
+            if of(stand.contestant):
+                self.results.probes.append(probe())
+                stand.ask(measure, **arguments)
+                self._note(stand, name or measure)
 
     def together(self, measure: str, **arguments: Any) -> None:
         """Let everybody be measured at the same time."""
@@ -149,7 +157,7 @@ class Contest:
             answer = f"not run: {error}"
         else:
             self.results.add(measure, contestant, answer)
-        told = f"{answer:,.0f}/s" if isinstance(answer, float) else answer
+        told = f"{answer:,.2f}" if isinstance(answer, float) else answer
         label = f"{contestant.name} on {contestant.engine}"
         elapsed = time.monotonic() - started
         print(f"  {measure}: {label}: {told} [{elapsed:.1f} s]", file=sys.stderr)

@@ -8,7 +8,7 @@ from typing import Any
 from bench.contest import ENGINES
 from bench.peers import MODULES
 
-MEASURES = ("enqueue", "drain", "pickup", "idle", "recovery", "claims", "pages")
+MEASURES = ("enqueue", "drain", "slow", "pickup", "idle", "recovery", "claims", "pages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,7 @@ class Options:
     enqueue_seconds: float = 1.5
     many: int = 20_000
     share: float = 1.0
+    slow: int = 500
     samples: int = 150
     sample_seconds: float = 12.0
     idle_seconds: float = 20.0
@@ -36,6 +37,7 @@ QUICK: dict[str, Any] = {
     "enqueue_seconds": 0.5,
     "many": 5_000,
     "share": 0.3,
+    "slow": 200,
     "samples": 40,
     "sample_seconds": 4.0,
     "idle_seconds": 8.0,

@@ -43,6 +43,7 @@ def markdown(results: Results, *, repeats: int) -> str:
         machine,
         verdict(results.probes),
         *(_rates(results, measure, title) for measure, title in RATES.items()),
+        _slow(results),
         _table(results, "pick_up", head=PICK_UP, cells=_pick_up),
         _table(results, "idle", head=IDLE, cells=_idle),
         _ours(results),
@@ -100,6 +101,24 @@ def _fastest_first(
         measured.items(),
         key=lambda item: (order.index(RIVALS[item[0].engine]), -median(item[1])),
     )
+
+
+def _slow(results: Results) -> str:
+    measured = results.measured.get("slow")
+    if not measured:
+        return ""
+    rows = [
+        "## Tasks of 20 ms in one process with 5 threads",
+        "",
+        "| queue | on | share of the ideal | range |",
+        "| --- | --- | ---: | ---: |",
+    ]
+    for contestant, answers in _fastest_first(measured):
+        rows.append(
+            f"| {contestant.name} | {HOME[contestant.engine]} | {median(answers):.0%} "
+            f"| {min(answers):.0%}–{max(answers):.0%} |"
+        )
+    return "\n".join([*rows, *_gaps(results, "slow", columns=4)])
 
 
 PICK_UP = (

@@ -5,6 +5,8 @@ into memory: a count and the instants of the first and last start. A tick outliv
 SIGKILL. It is the same for every peer and costs microseconds (5.5 where the
 machine was busy), which a queue that needs 20 per task feels more than others.
 Instants are those of CLOCK_MONOTONIC, which all processes of a machine share.
+
+Where ERRANDS_BENCH_TASK_SECONDS says so, the task then sleeps.
 """
 
 import mmap
@@ -16,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 VARIABLE = "ERRANDS_BENCH_TICKS"
+SLOWLY = "ERRANDS_BENCH_TASK_SECONDS"
 RECORD = struct.Struct("<QQQ")
 
+_seconds = float(os.environ.get(SLOWLY, "0"))
 _lock = threading.Lock()
 _maps: dict[int, mmap.mmap] = {}
 
@@ -32,12 +36,14 @@ class Ticks:
 
 
 def tick() -> None:
-    """Note that a task starts here and now."""
+    """Note that a task starts here and now; then take the time it should take."""
     now = time.monotonic_ns()
     with _lock:
         record = _maps.get(os.getpid()) or _own_map()
         count, first, _ = RECORD.unpack_from(record)
         RECORD.pack_into(record, 0, count + 1, first or now, now)
+    if _seconds:
+        time.sleep(_seconds)
 
 
 def read(directory: Path) -> Ticks:

@@ -1,12 +1,15 @@
 """How fast a queue takes tasks in, and how fast its workers drain them."""
 
+import os
 import time
 from pathlib import Path
 
-from bench.peers.peer import Peer
+from bench import ticks
+from bench.peers.peer import THREADS, Peer
 from bench.processes import Fleet, Silent
 
 CHUNK = 50
+SLOW_SECONDS = 0.02
 STARTING_SECONDS = 60
 SETTLING_SECONDS = 30
 
@@ -41,8 +44,28 @@ def drain(peer: Peer, *, processes: int, share: float, log: Path) -> float:
     Start-up of the worker does not count either.
     """
     number = int(peer.drained * share)
+    seconds = _drained(peer, peer.workers(processes), number=number, log=log)
+    return (number - 1) / seconds
+
+
+def slow(peer: Peer, *, number: int, log: Path) -> float:
+    """Return how busy five threads are with tasks of 20 ms, as a share.
+
+    1 is so many tasks in the time that five threads need which do nothing but
+    run them, one after the other.
+    """
+    os.environ[ticks.SLOWLY] = str(SLOW_SECONDS)
+    try:
+        seconds = _drained(peer, peer.threaded_workers(), number=number, log=log)
+    finally:
+        del os.environ[ticks.SLOWLY]
+    return number * SLOW_SECONDS / THREADS / seconds
+
+
+def _drained(peer: Peer, workers: list[list[str]], *, number: int, log: Path) -> float:
+    """Return the seconds from the first task's start until none is left."""
     peer.enqueue_many(number)
-    with Fleet(peer.workers(processes), log) as fleet:
+    with Fleet(workers, log) as fleet:
         fleet.wait_for_ticks(1, seconds=STARTING_SECONDS)
         seen = fleet.wait_for_ticks(number, seconds=STARTING_SECONDS)
         deadline = time.monotonic() + SETTLING_SECONDS
@@ -52,4 +75,4 @@ def drain(peer: Peer, *, processes: int, share: float, log: Path) -> float:
             time.sleep(0.005)
         ended = time.monotonic_ns()
     peer.clear()
-    return (number - 1) / (ended - seen.first) * 1e9
+    return (ended - seen.first) / 1e9

@@ -6,7 +6,7 @@ from typing import ClassVar
 import redis
 from celery import Celery  # type: ignore[import-untyped]
 
-from bench.peers.peer import Peer, Place, python
+from bench.peers.peer import THREADS, Peer, Place, python
 from bench.ticks import tick
 
 QUEUE, UNACKNOWLEDGED = "celery", "unacked"
@@ -34,6 +34,7 @@ class CeleryPeer(Peer):
         "results ignored; acknowledged early, so a kill loses tasks; no bulk enqueue"
     )
     is_bulk = False
+    is_threaded = True
     drained = 2_000
 
     def __init__(self, place: Place) -> None:
@@ -60,7 +61,14 @@ class CeleryPeer(Peer):
 
     def workers(self, processes: int) -> list[list[str]]:
         """One command per process."""
-        options = ("--pool", "threads", "--concurrency", "1")
+        return self._workers(processes, threads=1)
+
+    def threaded_workers(self) -> list[list[str]]:
+        """The same, with more threads."""
+        return self._workers(1, threads=THREADS)
+
+    def _workers(self, processes: int, *, threads: int) -> list[list[str]]:
+        options = ("--pool", "threads", "--concurrency", str(threads))
         quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
         command = ("-m", "celery", "-A", "bench.peers.celery", "worker")
         return [

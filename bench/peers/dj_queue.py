@@ -27,6 +27,7 @@ class DjQueue(DjangoPeer):
             }
         }
     }
+    is_threaded = True
     drained = 1_500
     tables = ("dj_queue_jobs",)
     open_tasks = "SELECT count(*) FROM dj_queue_jobs WHERE finished_at IS NULL"

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from bench.peers.django_site import PERSISTENT, DjangoPeer, calls
-from bench.peers.peer import python
+from bench.peers.peer import THREADS, python
 
 
 class DjangoOx(DjangoPeer):
@@ -18,6 +18,7 @@ class DjangoOx(DjangoPeer):
     )
     apps = ("django_ox",)
     django_settings = {"TASKS": {"default": {"BACKEND": "django_ox.backend.OxBackend"}}}
+    is_threaded = True
     drained = 1_500
     tables = ("django_ox_oxtask",)
     open_tasks = (
@@ -33,7 +34,12 @@ class DjangoOx(DjangoPeer):
 
     def workers(self, processes: int) -> list[list[str]]:
         """One supervisor with so many processes."""
-        options = ("--concurrency", "1", "--interval", "0.1")
-        return [
-            python("-m", "django", "ox_worker", "--processes", str(processes), *options)
-        ]
+        return self._worker(processes, threads=1)
+
+    def threaded_workers(self) -> list[list[str]]:
+        """The same, with its default of threads."""
+        return self._worker(1, threads=THREADS)
+
+    def _worker(self, processes: int, *, threads: int) -> list[list[str]]:
+        size = ("--processes", str(processes), "--concurrency", str(threads))
+        return [python("-m", "django", "ox_worker", *size, "--interval", "0.1")]

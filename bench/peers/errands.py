@@ -21,6 +21,7 @@ class Errands(DjangoPeer):
         "ERRANDS": {"IMPORTS": ["bench.errands_tasks"]},
         "ROOT_URLCONF": "bench.urls",
     }
+    is_threaded = True
     tables = ("errands_task", "errands_result")
     open_tasks = "SELECT count(*) FROM errands_task"
 

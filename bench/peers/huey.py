@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from huey import SqliteHuey  # type: ignore[import-untyped]
 from huey.consumer import Consumer  # type: ignore[import-untyped]
 
-from bench.peers.peer import Peer, python
+from bench.peers.peer import THREADS, Peer, python
 from bench.ticks import tick
 
 POLL_SECONDS = 0.05
@@ -33,6 +33,7 @@ class Huey(Peer):
         "loses it; no bulk enqueue"
     )
     is_bulk = False
+    is_threaded = True
     drained = 10_000
 
     def prepare(self) -> None:
@@ -53,7 +54,11 @@ class Huey(Peer):
 
     def workers(self, processes: int) -> list[list[str]]:
         """One process per command."""
-        return [python("-m", "bench.peers.huey")] * processes
+        return [python("-m", "bench.peers.huey", "1")] * processes
+
+    def threaded_workers(self) -> list[list[str]]:
+        """The same, with more threads."""
+        return [python("-m", "bench.peers.huey", str(THREADS))]
 
 
 if __name__ == "__main__":
@@ -62,7 +67,7 @@ if __name__ == "__main__":
     sys.exit(
         Consumer(
             imported,
-            workers=1,
+            workers=int(sys.argv[1]),
             periodic=False,
             initial_delay=POLL_SECONDS,
             max_delay=POLL_SECONDS,

@@ -5,6 +5,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+THREADS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -32,6 +34,8 @@ class Peer(ABC):
     django_settings: ClassVar[dict[str, object]] = {}
     is_bulk: ClassVar[bool] = True
     """Whether it has an enqueue of many; else they are enqueued one by one."""
+    is_threaded: ClassVar[bool] = False
+    """Whether one process of it can run tasks in threads."""
     drained: ClassVar[int] = 20_000
     """How many tasks one drain has: some 2 s of work."""
 
@@ -61,6 +65,13 @@ class Peer(ABC):
     @abstractmethod
     def workers(self, processes: int) -> list[list[str]]:
         """Return the commands that start workers of so many processes in all."""
+
+    def threaded_workers(self) -> list[list[str]]:
+        """Return the commands that start one process with ``THREADS`` threads.
+
+        Asked only of who ``is_threaded``; unless told otherwise it always has them.
+        """
+        return self.workers(1)
 
 
 def python(*arguments: str) -> list[str]:

@@ -3,9 +3,12 @@
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.servers import chromium
+
+# Only what is broken takes so long: unasked, it would be 5 s.
+expect.set_options(timeout=30_000)
 
 
 @pytest.fixture(scope="module")

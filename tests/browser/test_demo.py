@@ -84,7 +84,7 @@ class Demo:
     def stop(self) -> int:
         """End it as Ctrl-C does."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(40)
+        return self.process.wait(120)
 
 
 @pytest.fixture(scope="module")

@@ -173,7 +173,7 @@ def test_without_javascript_the_page_reloads_by_itself_for_who_wants_it(
     page.get_by_role("link", name="Refresh automatically every 5 seconds").click()
     reach(run, 40)
 
-    expect(page.get_by_text("40 of 100 (40%)")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("40 of 100 (40%)")).to_be_visible(timeout=30_000)
 
 
 def test_polling_stops_with_a_word_when_the_run_is_taken_away(
@@ -200,7 +200,7 @@ def test_a_lost_connection_is_told_and_found_again(
     page.context.set_offline(False)
     reach(run, 40)
 
-    expect(page.get_by_text("40 of 100 (40%)")).to_be_visible(timeout=15_000)
+    expect(page.get_by_text("40 of 100 (40%)")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("No connection.")).to_be_hidden()
 
 

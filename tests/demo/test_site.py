@@ -12,6 +12,7 @@ from tests.demo.conftest import DEMO, SITE_SETTINGS
 SITE_TESTS = Path(__file__).parent / "site"
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     "command",
     [
@@ -34,7 +35,7 @@ def test_the_demo_passes(command, tmp_path):
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=280,
         check=False,
     )
 

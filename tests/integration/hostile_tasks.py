@@ -21,6 +21,7 @@ from errands import TaskContext, TaskInterrupted, task
 from tests.testapp.models import Account
 
 GLANCE_SECONDS = 0.01
+LONG_ENOUGH_TO_SAY_SO = timedelta(seconds=2)
 
 
 @task(max_attempts=1)
@@ -39,6 +40,17 @@ def hold_politely(context: TaskContext, directory: str) -> int:
     while not Path(directory, "go").exists():
         if context.should_stop:
             raise TaskInterrupted
+        time.sleep(GLANCE_SECONDS)
+    return os.getpid()
+
+
+@task(max_attempts=1, takes_context=True)
+def hold_when_told_to_stop(context: TaskContext, directory: str) -> int:
+    """Like ``hold``, and say by a file named ``told`` that it should stop."""
+    Path(directory, "started").write_text(str(os.getpid()))
+    while not Path(directory, "go").exists():
+        if context.should_stop:
+            Path(directory, "told").touch()
         time.sleep(GLANCE_SECONDS)
     return os.getpid()
 
@@ -86,7 +98,7 @@ def terminate_fork() -> int | None:
     process.start()
     begun.wait()
     process.terminate()
-    process.join(5)
+    process.join(60)
     code = process.exitcode
     process.kill()
     return code
@@ -135,7 +147,7 @@ def whose_process() -> int:
     return os.getpid()
 
 
-@task(max_attempts=1, timeout=timedelta(seconds=0.2))
+@task(max_attempts=1, timeout=LONG_ENOUGH_TO_SAY_SO)
 def hold_the_interpreter(directory: str) -> None:
     """Compute what no exception interrupts, for about an hour."""
     Path(directory, "started").write_text(str(os.getpid()))
@@ -143,9 +155,16 @@ def hold_the_interpreter(directory: str) -> None:
 
 
 @task
-def hold_the_interpreter_past_the_lease() -> None:
-    """Be in C for 5 s, as an extension module that never lets others run."""
-    ctypes.PyDLL(None).usleep(5_000_000)
+def hold_the_interpreter_past_the_lease(directory: str) -> None:
+    """Be in C, as an extension module that never lets others run.
+
+    Until somebody opens the pipe named after this process for writing.
+    """
+    pipe = Path(directory, f"release-{os.getpid()}")
+    if not pipe.exists():
+        os.mkfifo(pipe)
+    Path(directory, "started").write_text(str(os.getpid()))
+    os.close(ctypes.PyDLL(None).open(os.fsencode(pipe), os.O_RDONLY))
 
 
 @task(max_attempts=1)
@@ -190,7 +209,7 @@ def greet(*, name: str) -> str:
     return f"Hello {name}"
 
 
-@task(max_attempts=1, timeout=timedelta(seconds=0.2))
+@task(max_attempts=1, timeout=LONG_ENOUGH_TO_SAY_SO)
 def go_on_for_ever(directory: str) -> None:
     """Compute in Python for ever."""
     Path(directory, "started").write_text(str(os.getpid()))

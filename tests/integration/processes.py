@@ -13,8 +13,11 @@ from queue import Empty, SimpleQueue
 
 import pytest
 
-PATIENCE_SECONDS = 20.0
+# Only what is broken takes so long.
+PATIENCE_SECONDS = 60.0
 GLANCE_SECONDS = 0.02
+# Makes a worker notice within an hour what it is not told of.
+RARE_POLLS = {"MORE_IMPORTS": "tests.integration.rare_polls", "SWEEP_SECONDS": "3600"}
 ROOT = Path(__file__).parent.parent.parent
 
 

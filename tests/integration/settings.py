@@ -1,16 +1,29 @@
-"""The site under test with quick leases, for real worker processes."""
+"""The site under test with quick sweeps, for real worker processes.
+
+A lease outlives a machine that stands still for a while: a test that needs one
+to end shortens it for that worker, or ends it (``leases.py``).
+"""
 
 import os
 from datetime import timedelta
 
 from tests.settings import *  # noqa: F403
 
+
+def _seconds(variable: str, default: float) -> timedelta:
+    return timedelta(seconds=float(os.environ.get(variable, default)))
+
+
+LEASE = _seconds("LEASE_SECONDS", 60)
 ERRANDS = {
-    "IMPORTS": ["tests.integration.hostile_tasks"],
-    "HEARTBEAT": timedelta(seconds=0.3),
-    "LEASE": timedelta(seconds=float(os.environ.get("LEASE_SECONDS", "2"))),
-    "SWEEP": timedelta(seconds=float(os.environ.get("SWEEP_SECONDS", "0.5"))),
-    "TIMEOUT_GRACE": timedelta(seconds=0.3),
+    "IMPORTS": [
+        "tests.integration.hostile_tasks",
+        *os.environ.get("MORE_IMPORTS", "").split(),
+    ],
+    "HEARTBEAT": min(LEASE / 6, timedelta(seconds=1)),
+    "LEASE": LEASE,
+    "SWEEP": _seconds("SWEEP_SECONDS", 0.5),
+    "TIMEOUT_GRACE": _seconds("TIMEOUT_GRACE_SECONDS", 0.3),
 }
 LOGGING = {
     "version": 1,

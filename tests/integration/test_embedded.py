@@ -22,6 +22,7 @@ from tests.testapp import tasks
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask"),
 ]
 
@@ -161,7 +162,7 @@ def test_a_server_that_stops_gives_back_what_takes_too_long(
 
 
 def test_forked_workers_of_a_preloaded_site_each_have_their_own(serve: Serve):
-    server = serve(*TWO_WORKERS, LEASE_SECONDS="60").is_up()
+    server = serve(*TWO_WORKERS).is_up()
 
     eventually(
         lambda: server.answers() and workers_of(server) == 2, "both of them registered"

@@ -12,6 +12,7 @@ from tests.integration.processes import WorkerProcess, eventually
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask"),
 ]
 

@@ -1,6 +1,5 @@
 """Nothing a task does stops a worker, or leaves a task running for ever."""
 
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.capabilities import cancel
 from tests.integration import hostile_tasks
 from tests.integration.conftest import StartWorker
-from tests.integration.processes import eventually
+from tests.integration.leases import wait_for_loss
+from tests.integration.processes import RARE_POLLS, eventually
 from tests.testapp import tasks
 from tests.testapp.models import Account
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask"),
 ]
 
@@ -97,7 +98,7 @@ def test_no_task_stops_a_worker_or_runs_for_ever(
 
     worker = start_worker("--processes", "2", "--threads", "3").is_ready()
     eventually(
-        lambda: ResultRow.objects.count() == everything, "everything ended", within=50
+        lambda: ResultRow.objects.count() == everything, "everything ended", within=200
     )
     later = tasks.add.enqueue(1)
     eventually(lambda: ResultRow.objects.filter(uuid=later.id).exists(), "it goes on")
@@ -126,13 +127,20 @@ def test_no_task_stops_a_worker_or_runs_for_ever(
 
 
 def test_a_task_that_holds_the_interpreter_past_the_lease_is_lost_until_it_ends(
-    start_worker: StartWorker,
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):
-    start_worker("--processes", "2", "--threads", "1").is_ready()
-    result = hostile_tasks.hold_the_interpreter_past_the_lease.enqueue()
+    options = ("--processes", "2", "--threads", "1")
+    start_worker(*options, LEASE_SECONDS="3").is_ready()
+    result = hostile_tasks.hold_the_interpreter_past_the_lease.enqueue(str(tmp_path))
     innocent = tasks.add.enqueue_many([((number,), {}) for number in range(INNOCENT)])
 
-    eventually(lambda: ResultRow.objects.count() == 1 + INNOCENT, "all ended", within=50)
+    while TaskRow.objects.filter(uuid=result.id).exists():
+        holder = pid_in()
+        (tmp_path / "started").unlink()
+        wait_for_loss(holder)
+        # It is let go: there is one place for suspects.
+        (tmp_path / f"release-{holder}").write_text("")
+    eventually(lambda: ResultRow.objects.count() == 1 + INNOCENT, "all ended")
 
     for each in innocent:
         each.refresh()
@@ -147,7 +155,7 @@ def test_a_task_that_holds_the_interpreter_past_the_lease_is_lost_until_it_ends(
 def test_a_task_past_its_timeout_ends_and_its_process_goes_on(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):
-    start_worker("--threads", "1").is_ready()
+    start_worker("--threads", "1", TIMEOUT_GRACE_SECONDS="3600").is_ready()
     result = hostile_tasks.go_on_for_ever.enqueue(str(tmp_path))
     pid = pid_in()
     later = hostile_tasks.whose_process.enqueue()
@@ -184,19 +192,15 @@ def test_a_task_that_blocks_the_event_loop_is_ended_with_its_process(
     assert (row.attempt, row.crashes) == (1, 0)
 
 
-def test_a_running_task_is_cancelled_within_a_second(
+def test_a_running_task_is_cancelled_as_soon_as_that_is_asked_for(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):
-    start_worker("--threads", "1").is_ready()
+    start_worker("--threads", "1", **RARE_POLLS).is_ready()
     result = hostile_tasks.go_on_until_cancelled.enqueue(str(tmp_path))
     pid_in()
 
-    asked_at = time.monotonic()
     assert cancel("default", result.id)
     eventually(ResultRow.objects.exists, "it ended")
-    took = time.monotonic() - asked_at
 
     row = ResultRow.objects.get()
     assert (row.status, row.attempt) == (ResultStatus.CANCELLED, 1)
-    # A second, and what a busy machine adds.
-    assert took < 3

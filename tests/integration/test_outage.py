@@ -21,7 +21,7 @@ TASKS = 20_000
 # A minute in earnest; ERRANDS_TEST_OUTAGE sets the seconds.
 AWAY_SECONDS = float(os.environ.get("ERRANDS_TEST_OUTAGE", "6"))
 
-pytestmark = pytest.mark.timeout(60 + 2 * AWAY_SECONDS)
+pytestmark = pytest.mark.timeout(600 + 2 * AWAY_SECONDS)
 
 ENQUEUE = f"""
 from tests.testapp.tasks import nothing
@@ -38,7 +38,7 @@ class Site:
             "ERRANDS_TEST_DATABASE": "postgresql",
             "ERRANDS_TEST_POSTGRES": server.url,
             "ERRANDS_TEST_DATABASE_NAME": "postgres",
-            "LEASE_SECONDS": "120",
+            "LEASE_SECONDS": "3600",
         }
 
     def manage(self, *arguments: str) -> None:
@@ -120,13 +120,13 @@ def test_a_database_that_stops_under_load_loses_nothing_and_is_not_stormed(
     doorman = Doorman(site.server.directory)
     with doorman.at_the_door():
         threading.Event().wait(AWAY_SECONDS)
+        eventually(lambda: len(doorman.knocks) >= 2, "somebody knocks again")
     site.server.resume()
     left = TASKS - site.count(done)
-    eventually(lambda: site.count(done) == TASKS, "every task ended")
+    eventually(lambda: site.count(done) == TASKS, "every task ended", within=300)
 
     assert left > 0
     assert len(doorman.knocks) <= 2 * AWAY_SECONDS
-    assert len(doorman.knocks) >= 2
     assert site.count(f"{done} WHERE status <> 1") == 0
     assert site.count("SELECT count(*) FROM errands_task") == 0
     worker.ask_to_stop()

@@ -13,11 +13,12 @@ from errands import Run
 from errands.queue.models import ResultRow, TaskRow
 from errands.tasks.capabilities import cancel
 from tests.integration.conftest import StartWorker
+from tests.integration.leases import end_lease, wait_for_heartbeat
 from tests.integration.processes import eventually
 from tests.testapp import jobs
 from tests.testapp.models import Account
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 LINES = "".join(f"{number}\n" for number in range(jobs.LINES))
 
@@ -122,9 +123,11 @@ def test_a_frozen_worker_changes_nothing_that_the_second_one_wrote(
     start_worker: StartWorker, owner, tmp_path, half_way
 ):
     run = jobs.WriteLines.using(owner=owner).enqueue(str(tmp_path))
-    frozen = start_worker("--name", "frozen").is_ready()
-    half_way()
+    frozen = start_worker("--name", "frozen", SWEEP_SECONDS="3600").is_ready()
+    child = half_way()
+    wait_for_heartbeat(child)
     os.killpg(frozen.process.pid, signal.SIGSTOP)
+    end_lease(child)
 
     start_worker("--name", "second").is_ready()
     half_way()

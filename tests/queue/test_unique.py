@@ -125,7 +125,7 @@ def test_a_task_claimed_at_once_is_not_taken_for_one_that_ended(worker, monkeypa
 
 
 def test_five_at_once_four_of_them_rolled_back_leave_one():
-    barrier = threading.Barrier(5, timeout=20)
+    barrier = threading.Barrier(5, timeout=60)
 
     def enqueue(number: int) -> str:
         barrier.wait()
@@ -181,7 +181,7 @@ def test_who_waits_for_a_transaction_gets_its_task_or_goes_ahead():
 
 def test_two_bulks_with_the_same_keys_in_opposite_orders_do_not_deadlock():
     numbers = list(range(300))
-    barrier = threading.Barrier(2, timeout=20)
+    barrier = threading.Barrier(2, timeout=60)
 
     def enqueue(order: list[int]) -> dict[int, str]:
         barrier.wait()

@@ -244,5 +244,5 @@ def live_in_a_process(*, dies_at: int, media: Path) -> "subprocess.CompletedProc
         check=False,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=240,
     )

@@ -26,7 +26,7 @@ def interrupting() -> Callable[..., None]:
 
     def interrupt(control: Control, begun: threading.Event, *reasons) -> None:
         def act() -> None:
-            begun.wait(10)
+            begun.wait(60)
             for reason in reasons:
                 control.interrupt(reason)
 
@@ -35,7 +35,7 @@ def interrupting() -> Callable[..., None]:
     return interrupt
 
 
-def spin(seconds: float = 10) -> None:
+def spin(seconds: float = 60) -> None:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         pass
@@ -195,7 +195,7 @@ def shooter() -> Iterator[Shooter]:
     yield shooter
     shooter.is_done = True
     sys.setswitchinterval(before)
-    shooter.join(10)
+    shooter.join(60)
 
 
 def test_no_exception_leaks_out_of_the_attempt_it_was_meant_for(shooter: Shooter):

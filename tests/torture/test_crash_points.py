@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
 
 MOST_BOUNDARIES = 100
 GLANCE_SECONDS = 0.002
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 60.0
 OTHERS = {
     "postgresql": "SELECT pid FROM pg_stat_activity WHERE application_name = 'doomed'",
     "mysql": "SELECT id FROM information_schema.processlist "

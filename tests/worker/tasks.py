@@ -17,7 +17,7 @@ from tests.testapp.models import Account
 
 SOON = timedelta(seconds=0.05)
 AT_ONCE = exponential(first=0, cap=0)
-LONG_SECONDS = 10.0
+LONG_SECONDS = 50.0
 
 begun = threading.Event()
 """Set by the tasks below once they run."""

@@ -75,7 +75,7 @@ def relaying(real_workplace: Workplace) -> Iterator[Callable[[str], None]]:
 
     def act(result_id: str) -> None:
         with suppress(OperationalError):
-            tasks.begun.wait(10)
+            tasks.begun.wait(60)
             cancel("default", result_id)
             relay_cancels(real_workplace)
         from django.db import connections
@@ -89,7 +89,7 @@ def relaying(real_workplace: Workplace) -> Iterator[Callable[[str], None]]:
     yield relay
 
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
 
 
 @pytest.mark.parametrize("task", [tasks.overrun, tasks.aoverrun], ids=["sync", "async"])

@@ -83,7 +83,7 @@ def ended(workplace: Workplace) -> Callable[[int], list[Attempted]]:
         ends: list[Attempted] = []
         with suppress(Empty):
             while len(ends) < count:
-                attempted = workplace.outbox.get(timeout=20)
+                attempted = workplace.outbox.get(timeout=60)
                 if attempted is not None:
                     ends.append(attempted)
         return ends

@@ -40,7 +40,7 @@ def followed(stop: Stop, pipe: tuple[int, int], orders: bytes) -> None:
     os.write(writing, orders)
     os.close(writing)
     thread: threading.Thread = follow(reading, stop)
-    thread.join(timeout=10)
+    thread.join(timeout=60)
     assert not thread.is_alive()
 
 

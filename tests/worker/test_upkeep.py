@@ -1,6 +1,7 @@
 """What every worker does now and then."""
 
 from datetime import timedelta
+from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
@@ -10,6 +11,7 @@ from errands.queue.claims import Selection
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
 from errands.tasks import sweeps
+from errands.tasks.interrupting import Control
 from errands.worker.upkeep import Upkeep
 from errands.worker.workplace import Attempted, Workplace
 from tests.testapp import tasks
@@ -30,6 +32,14 @@ def test_due_tasks_become_ready_and_the_courier_is_woken(upkeep, real_workplace)
     assert real_workplace.outbox.get_nowait() is None
 
 
+@pytest.fixture
+def standing_clock(monkeypatch) -> None:
+    """Let whatever upkeep does take no time."""
+    clock = SimpleNamespace(monotonic=lambda: 5.0)
+    monkeypatch.setattr("errands.worker.upkeep.time", clock)
+
+
+@pytest.mark.usefixtures("standing_clock")
 def test_it_looks_again_after_a_second_or_when_the_next_task_is_due(upkeep):
     without = upkeep.keep_up()
     tasks.nothing.using(run_after=timedelta(seconds=0.5)).enqueue()
@@ -38,16 +48,27 @@ def test_it_looks_again_after_a_second_or_when_the_next_task_is_due(upkeep):
 
     soon = upkeep.keep_up()
 
-    assert 0.9 < without <= 1.0
+    assert without == 1.0
     assert 0 <= soon <= 0.5
 
 
+@pytest.mark.usefixtures("standing_clock")
 def test_with_a_waker_at_work_it_looks_each_six_seconds(upkeep, real_workplace):
     real_workplace.bells.wire(is_wired=True)
 
     pause = upkeep.keep_up()
 
-    assert 5.9 < pause <= 6.0
+    assert pause == 6.0
+
+
+@pytest.mark.usefixtures("standing_clock")
+def test_while_tasks_run_it_looks_for_their_cancels_each_second(upkeep, real_workplace):
+    real_workplace.bells.wire(is_wired=True)
+    real_workplace.controls[1, 1] = Control()
+
+    pause = upkeep.keep_up()
+
+    assert pause == 1.0
 
 
 def test_between_two_looks_nobody_asks_what_is_due(upkeep, monkeypatch):

@@ -10,7 +10,7 @@ from django.db import connection
 from tests.torture.soak.servers import SERVERS
 from tests.torture.soak.trees import ROOT
 
-pytestmark = [pytest.mark.integration, pytest.mark.database, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.integration, pytest.mark.database, pytest.mark.timeout(600)]
 
 ALL_IS_WELL = (
     "lost=0",
