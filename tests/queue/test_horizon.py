@@ -1,6 +1,7 @@
 """Where claims begin while each of them takes long."""
 
 from collections.abc import Callable
+from math import inf
 from uuid import uuid4
 
 import pytest
@@ -99,6 +100,23 @@ def test_the_front_rests_for_a_second_at_least(desk):
     desk.claim()
 
     assert desk.asked[2:] == [(0, 2), (-100, 0)]
+
+
+def test_it_says_when_to_look_from_the_front_again(desk):
+    unhidden = desk.horizon.patience
+    desk.seconds = 0.005
+    desk.claim()
+    desk.claim()
+
+    at_once = desk.horizon.patience
+    desk.now += 0.6
+    later = desk.horizon.patience
+    desk.now += 9.0
+    overdue = desk.horizon.patience
+
+    assert (unhidden, at_once) == (inf, 1.0)
+    assert later == pytest.approx(0.4)
+    assert overdue == 0.05
 
 
 def test_once_claims_are_quick_again_all_begin_at_the_front(desk):

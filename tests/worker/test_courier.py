@@ -5,6 +5,7 @@ the outbox themselves, so that each round is the only thing that happens.
 """
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -16,6 +17,7 @@ from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.queue.claims import Claim, Settlement
+from errands.queue.horizon import Place
 from errands.tasks.outcomes import (
     AttemptError,
     Failed,
@@ -478,6 +480,22 @@ def test_a_thread_that_has_announced_gets_the_next_task_and_not_with_a_poll(
 
     assert asked_before == [2]
     assert remembering.asked == [2, 1]
+
+
+def test_a_courier_looks_unasked_for_what_its_horizon_hides(
+    workplace, heartbeat, remembering
+):
+    staying = replace(workplace, options=replace(workplace.options, burst=False))
+    courier = Courier(staying, heartbeat, [])
+    round_of(courier)
+    staying.bells.courier._poll = 3600.0
+    hidden = Place(rank=0, id=7, until=time.monotonic() + 0.1)
+    courier._picker._horizon._places[None] = hidden
+
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+
+    assert [claim.id for claim in waiting_in(workplace)] == [1]
 
 
 def test_a_courier_that_is_short_says_so_before_it_counts(workplace, heartbeat):

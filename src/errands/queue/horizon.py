@@ -4,14 +4,15 @@ An old snapshot (a report in one transaction, a forgotten ``BEGIN``) keeps
 PostgreSQL from removing the index entries of tasks that are long done, and
 every claim walks over all of them. So after two claims that took long, the next
 ones begin behind the last task taken, for 19 times as long as it took, at
-least one second and two at most; then one looks from the front again. Only
-in that state may a task of a higher priority, or one that was given back, wait
-for so long.
+least one second and two at most; then one looks from the front again, also
+when nobody has told of anything. Only in that state may a task wait for so long
+that has a higher priority, was given back, or was committed out of turn.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from math import inf
 
 from errands.queue.claims import Claim
 from errands.queue.statements.rows import ClaimFilter
@@ -20,6 +21,7 @@ SLOW_SECONDS = 0.004
 SLOW_SECONDS_PER_TASK = 0.0002
 SHARE = 19
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 2.0
+SOONEST_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,14 @@ class Horizon:
         if claims:
             self._places[wanted.queue] = _behind(claims, place.until)
         return claims
+
+    @property
+    def patience(self) -> float:
+        """The seconds until one should look from the front again, 0.05 at least."""
+        if not self._places:
+            return inf
+        until = min(place.until for place in self._places.values())
+        return max(SOONEST_SECONDS, until - self._clock())
 
     def _note(self, wanted: ClaimFilter, claims: list[Claim], seconds: float) -> None:
         is_slow = seconds > SLOW_SECONDS + SLOW_SECONDS_PER_TASK * len(claims)

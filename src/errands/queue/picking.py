@@ -77,6 +77,11 @@ class Picker:
             self._look_again()
         return claims
 
+    @property
+    def patience(self) -> float:
+        """The seconds until tasks may be found of which nobody tells."""
+        return self._horizon.patience
+
     def trust_pauses(self) -> None:
         """Take what was read of pauses for fresh: an idle worker only glances."""
         if self._paused_read_at > -inf and not self._paused:

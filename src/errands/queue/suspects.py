@@ -18,6 +18,7 @@ Whoever dies between choosing a suspect and claiming it has changed nothing.
 import time
 from collections.abc import Callable, Iterable
 from itertools import count
+from math import inf
 from typing import Any
 from uuid import UUID
 
@@ -96,6 +97,11 @@ class SuspectPicker:
         self._busy_at = self._clock()
         return [claim]
 
+    @property
+    def patience(self) -> float:
+        """The seconds until suspects may be found of which nobody tells."""
+        return inf
+
     def trust_pauses(self) -> None:
         """Do nothing: pauses are read with each claim."""
 
@@ -137,6 +143,11 @@ class IdlePicker:
             claims = self._suspects.claim(worker_id, 1)
             self._has_suspect = self._may_find = bool(claims)
         return claims
+
+    @property
+    def patience(self) -> float:
+        """The seconds until tasks may be found of which nobody tells."""
+        return self._picker.patience
 
     def trust_pauses(self) -> None:
         """Take what was read of pauses for fresh."""

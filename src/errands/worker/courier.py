@@ -202,7 +202,8 @@ class Courier:
     def _longest_patience(self) -> float:
         """A burst ends when others have ended, of which nobody tells."""
         is_impatient = self._options.burst or not self._heartbeat.may_claim
-        return COURIER_POLL_SECONDS if is_impatient else self._bell.poll_seconds
+        poll = COURIER_POLL_SECONDS if is_impatient else self._bell.poll_seconds
+        return min(poll, self._picker.patience)
 
     @property
     def _left_to_overrun(self) -> float:

@@ -1,7 +1,7 @@
 """How many claims may wait in a process, given how long attempts take."""
 
 AHEAD_SECONDS = 0.1
-SLOW_SECONDS = 0.01
+QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.05
 MOST_AHEAD = 2000
 WEIGHT = 0.02
 
@@ -9,10 +9,11 @@ WEIGHT = 0.02
 class Pace:
     """The mean duration of the last 50 or so attempts.
 
-    A task waits in a process only where it is about to start: at most 100 ms of
-    work is claimed ahead and never more than 2,000 tasks; nothing while the mean
-    attempt is above 10 ms or not known. With less, quick tasks are done before
-    the database has answered, and threads stand idle for a quarter of the time.
+    A task waits in a process only where it is about to start. While the mean
+    attempt takes 10 ms at most, 100 ms of work is claimed ahead and never more
+    than 2,000 tasks; up to 50 ms, one task for each thread; above, or where it is
+    not known, nothing. With less, threads are done before the database has
+    answered, and stand idle for a quarter of the time.
     """
 
     def __init__(self, threads: int) -> None:
@@ -33,6 +34,8 @@ class Pace:
         """How many tasks may be claimed besides those that start at once."""
         if self._mean is None or self._mean > SLOW_SECONDS:
             return 0
+        if self._mean > QUICK_SECONDS:
+            return self._threads
         if self._mean * MOST_AHEAD <= self._threads * AHEAD_SECONDS:
             return MOST_AHEAD
         return int(self._threads * AHEAD_SECONDS / self._mean)
