@@ -10,14 +10,15 @@ from django.tasks.signals import (
     task_started,
 )
 
-from errands.tasks.hearing import is_heard, is_success_heard
+from errands.tasks.hearing import LOGGING, is_heard, is_success_heard
 
 
 @pytest.fixture(autouse=True)
-def only_djangos(monkeypatch):
+def only_djangos_and_ours(monkeypatch):
     for signal in (task_enqueued, task_started):
         monkeypatch.setattr(signal, "receivers", signal.receivers[:1])
-    monkeypatch.setattr(task_finished, "receivers", [*task_finished.receivers])
+    usual, _ = LOGGING[task_finished]
+    monkeypatch.setattr(task_finished, "receivers", [*usual.receivers])
 
 
 def test_the_log_hears_what_is_of_its_level(caplog):
@@ -62,3 +63,9 @@ def test_a_receiver_in_place_of_the_log_hears(caplog):
     task_enqueued.connect(lambda **sent: None, weak=False)
 
     assert is_heard(task_enqueued)
+
+
+def test_what_looks_after_jobs_is_among_those_who_need_no_other_success():
+    usual, _ = LOGGING[task_finished]
+
+    assert "errands.runs.reconcile" in {uid for (uid, _), *_ in usual.receivers}

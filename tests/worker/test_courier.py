@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from errands.queue.claims import Claim, Settlement
 from errands.queue.horizon import Place
+from errands.tasks.hearing import LOGGING
 from errands.tasks.outcomes import (
     AttemptError,
     Failed,
@@ -185,10 +186,16 @@ def test_what_was_acknowledged_comes_back_to_be_announced(
     assert announced == [told]
 
 
-def test_a_success_that_nobody_would_hear_of_is_not_announced(
-    courier, workplace, remembering, end, caplog
-):
+@pytest.fixture
+def nobody_listens(monkeypatch, caplog) -> None:
+    usual, _ = LOGGING[task_finished]
+    monkeypatch.setattr(task_finished, "receivers", [*usual.receivers])
     caplog.set_level("WARNING", "django.tasks")
+
+
+def test_a_success_that_nobody_would_hear_of_is_not_announced(
+    nobody_listens, courier, workplace, remembering, end
+):
     remembering.ready = [claim_of(1), claim_of(2)]
     round_of(courier)
     unheard, failed = waiting_in(workplace)
@@ -203,17 +210,15 @@ def test_a_success_that_nobody_would_hear_of_is_not_announced(
 
 
 def test_a_success_is_announced_where_somebody_listens(
-    courier, workplace, remembering, end, caplog
+    nobody_listens, courier, workplace, remembering, end
 ):
-    caplog.set_level("WARNING", "django.tasks")
     remembering.ready = [claim_of(1)]
     round_of(courier)
     (heard,) = waiting_in(workplace)
 
     end(heard, Succeeded(None), is_of_job=False)
-    task_finished.connect(listener := lambda **sent: None)
+    task_finished.connect(lambda **sent: None, weak=False)
     round_of(courier)
-    task_finished.disconnect(listener)
 
     assert [item.settlement.claim for item in waiting_in(workplace)] == [heard]
 
