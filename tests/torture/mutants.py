@@ -97,9 +97,9 @@ OF_SLOT = "worker = NULL, slot = NULL"
 PROMOTED = "            statements.promote(cursor, keys)\n"
 SETTLED = "bool(self._record(cursor, [record_of(settlement)]))"
 READ_BACK = "done | self._settled_before(missing) if missing else done"
-IN_ORDER = "id LIMIT %s FOR UPDATE SKIP LOCKED\n), taken"
+IN_ORDER = "id LIMIT {FEW} FOR UPDATE SKIP LOCKED\n), taken"
 REVIVED = "SELECT {KEPT_BY_RETRY}, token, 0, 0"
-NEW_TRANSACTION = "return atomic(using=self.alias)"
+NEW_TRANSACTION = "return brief(self.alias)"
 
 MUTANTS = [
     Mutant(
@@ -191,7 +191,7 @@ MUTANTS = [
         "a settle is no transaction",
         STORE,
         NEW_TRANSACTION,
-        "return nullcontext()",
+        "return self._cursor()",
         caught_by=[CRASHES],
     ),
     Mutant(

@@ -26,13 +26,13 @@ from itertools import count
 
 from django.db import connections
 from django.db.backends.utils import CursorWrapper
-from django.db.transaction import atomic
 
 from errands.queue.claims import Claim
 from errands.queue.colliding import runs_again
 from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import Candidate, ClaimFilter
 from errands.queue.states import TaskState
+from errands.queue.transactions import brief
 from errands.queue.waking import wake
 
 KEYS_AT_ONCE = 100
@@ -88,7 +88,7 @@ def start_keyed(
 def promote(alias: str, keys: Sequence[str]) -> int:
     """Let through who waits for a free slot of these keys; return how many."""
     statements = statements_for(connections[alias])
-    with atomic(using=alias), connections[alias].cursor() as cursor:
+    with brief(alias) as cursor:
         statements.lock_keys(cursor, keys)
         promoted = statements.promote(cursor, keys)
     if promoted:

@@ -34,6 +34,7 @@ from errands.queue.statements.rows import (
     Withdrawal,
 )
 from errands.queue.states import ResultStatus, TaskState
+from errands.queue.transactions import brief
 from errands.queue.waking import wake, wake_upkeep
 from errands.tasks.outcomes import AttemptError
 
@@ -60,7 +61,7 @@ def withdraw(
         expires_at=expiry(now, kept(stored.path, stored.payload, has_succeeded=False)),
     )
     statements = statements_for(connections[alias])
-    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+    with brief(alias) as cursor:
         if not statements.withdraw(cursor, stored.uuid, ended):
             return None
     if stored.concurrency_key is not None:
@@ -94,7 +95,7 @@ def revive(alias: str, uuid: UUID) -> bool:
     now, statements = timezone.now(), statements_for(connections[alias])
     key, at = statements.value(uuid), statements.value(now)
     columns = f"{KEPT_BY_RETRY}, token, {', '.join(SET_BY_RETRY)}, state"
-    with transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+    with brief(alias) as cursor:
         cursor.execute(
             f"{statements.insert_into} errands_task ({columns}) "
             f"SELECT {KEPT_BY_RETRY}, token, 0, 0, 0, '[]', {TaskState.READY:d} "

@@ -20,7 +20,7 @@ worker lost its lease may still be running when the next one starts.
 
 import logging
 from collections.abc import Callable, Sequence, Sized
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -35,7 +35,6 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.db.transaction import atomic
 from django.utils import timezone
 
 from errands.queue import rates
@@ -59,6 +58,7 @@ from errands.queue.records import (
 from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
 from errands.queue.states import ResultStatus, TaskState
+from errands.queue.transactions import brief, cut_off_when_silent, limit_silence
 from errands.queue.waking import wake
 from errands.tasks.rates import Rate
 
@@ -189,7 +189,8 @@ class Store:
 
         False when the lease was lost: then roll it back.
         """
-        with self._cursor() as cursor:
+        with cut_off_when_silent(self.alias), self._cursor() as cursor:
+            limit_silence(cursor)
             return bool(self._record(cursor, [record_of(settlement)]))
 
     def was_settled(self, claim: Claim) -> bool:
@@ -337,7 +338,7 @@ class Store:
         self, keyed: Sequence[tuple[int, str]], wanted: ClaimFilter
     ) -> list[Claim]:
         try:
-            with atomic(using=self.alias), self._cursor() as cursor:
+            with brief(self.alias) as cursor:
                 return start_keyed(self._statements, cursor, keyed=keyed, wanted=wanted)
         except IntegrityError:
             # Only where the isolation level lets us read slots of the past.
@@ -348,7 +349,7 @@ class Store:
     def _write(self, records: Sequence[Record]) -> set[int]:
         kinds = {type(record) for record in records}
         is_one_statement = len(kinds) == 1 and not any(map(_needs_more, records))
-        with self._transaction(only_one=is_one_statement), self._cursor() as cursor:
+        with self._transaction(only_one=is_one_statement) as cursor:
             done = self._record(cursor, records)
         if any(_makes_ready(record) for record in records):
             wake(self.alias)
@@ -387,10 +388,10 @@ class Store:
             )
             return bool(cursor.rowcount == 1)
 
-    def _transaction(self, *, only_one: bool) -> AbstractContextManager[Any]:
+    def _transaction(self, *, only_one: bool) -> AbstractContextManager[CursorWrapper]:
         if only_one and self._statements.moves_at_once:
-            return nullcontext()
-        return atomic(using=self.alias)
+            return self._cursor()
+        return brief(self.alias)
 
     def _settled_before(self, missing: Sequence[Finish]) -> set[int]:
         """Return those a lost answer hides: they are results as we wrote them.

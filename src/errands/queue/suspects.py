@@ -24,7 +24,6 @@ from uuid import UUID
 
 from django.db import connections
 from django.db.backends.utils import CursorWrapper
-from django.db.transaction import atomic
 from django.utils import timezone
 
 from errands.queue.claims import Claim, Selection
@@ -36,6 +35,7 @@ from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import Parameter
 from errands.queue.states import TaskState
 from errands.queue.store import Store
+from errands.queue.transactions import brief
 
 LOOKED_AT = 20
 
@@ -53,7 +53,7 @@ def claim_suspect(store: Store, worker_id: UUID, selection: Selection) -> Claim 
     exhausted or others were faster.
     """
     for row_id, key, limit in _choose(store, selection, limit=LOOKED_AT):
-        with atomic(using=store.alias), connections[store.alias].cursor() as cursor:
+        with brief(store.alias) as cursor:
             slot = _free_slot(store, cursor, key=key, limit=limit)
             if key and slot is None:
                 continue

@@ -11,7 +11,7 @@ every database is written where it is used, in the rooms above.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -77,6 +77,18 @@ class Statements(ABC):
 
         Such a transaction was rolled back, and may be run again.
         """
+        del error
+        return False
+
+    def limit_silence(self, cursor: CursorWrapper, silence: timedelta) -> None:
+        """Let the server end this transaction when its client is silent for so long.
+
+        Does nothing where the database has no such limit.
+        """
+        del cursor, silence
+
+    def was_silent(self, error: Exception) -> bool:
+        """Return whether the server has ended a transaction for being silent."""
         del error
         return False
 

@@ -8,7 +8,7 @@ are one statement each, so they cost one round trip and one commit.
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -83,6 +83,10 @@ ON CONFLICT DO NOTHING
 
 # A deadlock, or what SERIALIZABLE refuses.
 COLLISIONS = {"40P01", "40001"}
+
+SILENT = "25P03"
+# For this transaction alone, so it is safe behind a pooler.
+LIMIT_SILENCE = "SELECT set_config('idle_in_transaction_session_timeout', %s, true)"
 
 TAKE = f"""
 UPDATE errands_task t SET state = {TaskState.RUNNING:d}, token = t.token + 1,
@@ -252,6 +256,15 @@ class PostgreSQLStatements(Statements):
     def has_collided(self, error: Exception) -> bool:
         """Return whether another transaction was in the way of this one."""
         return getattr(error.__cause__, "sqlstate", None) in COLLISIONS
+
+    def limit_silence(self, cursor: CursorWrapper, silence: timedelta) -> None:
+        """Let the server end this transaction when its client is silent for so long."""
+        milliseconds = round(silence / timedelta(milliseconds=1))
+        cursor.execute(LIMIT_SILENCE, [str(milliseconds)])
+
+    def was_silent(self, error: Exception) -> bool:
+        """Return whether the server has ended a transaction for being silent."""
+        return getattr(error.__cause__, "sqlstate", None) == SILENT
 
     def value(self, value: UUID | datetime | None) -> Parameter:
         """Return the value itself: psycopg takes it."""

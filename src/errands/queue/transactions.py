@@ -1,0 +1,54 @@
+"""Transactions of the queue's own, which end though their client does not.
+
+A process that is frozen (SIGSTOP, a suspended machine) or whose host is lost in
+the middle of one holds the locks of keys and rows. Whoever rescues its tasks,
+or claims tasks of the same key, would wait until it wakes up, or until the
+server gives up its connection, which takes hours. So PostgreSQL is told to end
+it after some seconds without a word; to its client that is an outage, and what
+it was about is still to be done. MariaDB, MySQL and SQLite know no such limit
+for a single transaction.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from django.db import DatabaseError, OperationalError, connections
+from django.db.backends.utils import CursorWrapper
+from django.db.transaction import atomic
+
+from errands.conf import settings
+from errands.queue.statements import statements_for
+
+LONGEST_SILENCE = timedelta(seconds=5)
+
+
+@contextmanager
+def brief(alias: str) -> Iterator[CursorWrapper]:
+    """Open a transaction of a few statements with nothing but those inside.
+
+    Where the caller is in one already, this is a part of it and keeps its rules.
+    """
+    is_outermost = not connections[alias].in_atomic_block
+    transaction = atomic(using=alias)
+    with cut_off_when_silent(alias), transaction, connections[alias].cursor() as cursor:
+        if is_outermost:
+            limit_silence(cursor)
+        yield cursor
+
+
+def limit_silence(cursor: CursorWrapper) -> None:
+    """Let the open transaction end after 5 s without a word, or a lease if shorter."""
+    silence = min(LONGEST_SILENCE, settings().lease)
+    statements_for(cursor.db).limit_silence(cursor, silence)
+
+
+@contextmanager
+def cut_off_when_silent(alias: str) -> Iterator[None]:
+    """Raise ``OperationalError`` where the server has ended a silent transaction."""
+    try:
+        yield
+    except DatabaseError as error:
+        if statements_for(connections[alias]).was_silent(error):
+            raise OperationalError(*error.args) from error
+        raise
