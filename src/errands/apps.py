@@ -1,7 +1,12 @@
 """The Django app."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
+
+# Importing them is what they are for: nothing else of them is used.
+REGISTERING = ("errands.checks", "errands.queue.sweeps", "errands.runs.sweeps")
 
 
 class ErrandsConfig(AppConfig):
@@ -14,8 +19,8 @@ class ErrandsConfig(AppConfig):
 
     def ready(self) -> None:
         """Register checks, receivers and sweeps."""
-        import errands.runs.sweeps  # noqa: F401 - both register sweeps
-        from errands import checks  # noqa: F401 - registers the system checks
+        for module in REGISTERING:
+            import_module(module)
         from errands.reporting import mail
         from errands.runs import reconcile
         from errands.worker.development import start_with_runserver

@@ -120,6 +120,17 @@ def test_an_examination_that_the_database_breaks_is_a_finding_and_stops_no_other
     assert "gone away" in found[0].text
 
 
+def test_an_examination_that_the_site_breaks_is_one_too():
+    def broken(alias: str) -> Iterator[Finding]:
+        raise ImportError("no module of that name")
+        yield
+
+    (found,) = examine("default", [broken])
+
+    assert found.level == Level.ERROR
+    assert "ImportError: no module of that name" in found.text
+
+
 def test_the_command_prints_the_remedies_and_fails_on_errors():
     said = StringIO()
 

@@ -111,12 +111,22 @@ def test_it_says_when_to_look_from_the_front_again(desk):
     at_once = desk.horizon.patience
     desk.now += 0.6
     later = desk.horizon.patience
-    desk.now += 9.0
+    desk.now += 1.0
     overdue = desk.horizon.patience
 
     assert (unhidden, at_once) == (inf, 1.0)
     assert later == pytest.approx(0.4)
     assert overdue == 0.05
+
+
+def test_a_queue_nobody_claims_from_any_more_is_soon_forgotten(desk):
+    desk.seconds = 0.005
+    desk.claim()
+    desk.claim()
+
+    desk.now += 4.0
+
+    assert desk.horizon.patience == inf
 
 
 def test_once_claims_are_quick_again_all_begin_at_the_front(desk):

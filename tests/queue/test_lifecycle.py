@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from django.db import transaction
@@ -11,6 +12,7 @@ from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.exceptions import TaskCancelled, TaskCrashed
+from errands.queue import interventions
 from errands.queue.claims import Payload, Settlement
 from errands.queue.keeping import kept
 from errands.queue.liveness import rescue_lost, tell_if_ended
@@ -422,3 +424,73 @@ def test_one_that_crashed_and_is_tried_again_is_no_suspect(store, worker):
 
     assert store.retry(claim.uuid)
     assert not worker.claim()[0].is_suspect
+
+
+def test_a_cancel_that_a_failed_attempt_overtakes_keeps_its_error(
+    store, worker, monkeypatch
+):
+    result = tasks.fail.enqueue()
+    backend, read = store.backend, store.backend._read
+    raced = []
+
+    def be_overtaken(result_id):
+        stored = read(result_id)
+        if not raced:
+            raced.append(stored)
+            worker.settle(worker.claim(), Retry(timedelta(hours=1), ERROR))
+        return stored
+
+    monkeypatch.setattr(backend, "_read", be_overtaken)
+
+    assert backend.cancel(result.id)
+
+    classes = [error.exception_class for error in backend.get_result(result.id).errors]
+    assert classes == [ValueError, TaskCancelled]
+
+
+def test_a_discard_that_an_attempt_overtakes_forgets_its_result(
+    store, worker, monkeypatch
+):
+    result = tasks.nothing.enqueue()
+    backend, read = store.backend, store.backend._read
+    raced = []
+
+    def be_overtaken(result_id):
+        stored = read(result_id)
+        if not raced:
+            raced.append(stored)
+            worker.succeed(worker.claim())
+        return stored
+
+    monkeypatch.setattr(backend, "_read", be_overtaken)
+
+    assert backend.discard(result.id)
+    assert not ResultRow.objects.exists()
+
+
+def test_what_ends_before_it_can_be_asked_to_stop_was_not_cancelled(
+    store, worker, monkeypatch
+):
+    result = tasks.nothing.enqueue()
+    claims = worker.claim()
+    now = interventions.timezone.now
+
+    def be_overtaken():
+        if claims:
+            worker.succeed([claims.pop()])
+        return now()
+
+    # Asked for between the look at the row and the request.
+    monkeypatch.setattr(interventions, "timezone", SimpleNamespace(now=be_overtaken))
+    monkeypatch.setattr(store.backend, "_withdraw", lambda *told: False)
+
+    assert not store.backend.cancel(result.id)
+    assert tasks.nothing.get_result(result.id).status == TaskResultStatus.SUCCESSFUL
+
+
+def test_a_task_whose_call_cannot_be_read_can_be_cancelled(store):
+    result = tasks.nothing.enqueue()
+    TaskRow.objects.update(payload="nothing")
+
+    assert store.backend.cancel(result.id)
+    assert ResultRow.objects.get().status == ResultStatus.CANCELLED

@@ -254,3 +254,88 @@ def test_a_later_process_of_the_same_pid_is_not_taken_for_the_worker(store):
     store.claim(earlier.id, Selection(), 1)
 
     assert len(liveness.rescue_lost(store)) == 1
+
+
+@pytest.mark.parametrize("column", ["errors", "worker_ids"])
+@pytest.mark.parametrize("spoiled", ["[{}]", "[1, null]", '[["x"]]', "{}", "nothing"])
+def test_a_row_that_somebody_has_spoiled_is_rescued_and_settled_like_any(
+    worker, new_worker, store, column, spoiled
+):
+    results = tasks.nothing.enqueue_many([((), {})] * 2)
+    TaskRow.objects.filter(uuid=results[0].id).update(**{column: spoiled})
+    worker.claim()
+    worker.expire()
+
+    rescued = liveness.rescue_lost(store)
+    successor = new_worker()
+    settled = successor.succeed(successor.claim() + successor.claim_suspect())
+
+    assert len(rescued) == 2
+    assert len(settled) == 2
+    assert not TaskRow.objects.exists()
+
+
+def test_a_worker_whose_tasks_cannot_be_rescued_holds_up_no_other(
+    worker, new_worker, store, monkeypatch, caplog
+):
+    other, result = new_worker(), tasks.nothing.enqueue()
+    worker.claim()
+    tasks.nothing.enqueue()
+    other.claim()
+    worker.expire()
+    other.expire()
+    write = store.write
+
+    def stumble(records):
+        if records[0].id == TaskRow.objects.get(uuid=result.id).id:
+            raise RuntimeError("a stone")
+        return write(records)
+
+    monkeypatch.setattr(store, "write", stumble)
+
+    rescued = liveness.rescue_lost(store)
+
+    assert len(rescued) == 1
+    assert "a stone" in caplog.text
+
+
+def test_a_receiver_that_wants_to_end_the_worker_ends_no_rescue(worker, store, finished):
+    def leave(**told):
+        raise SystemExit(1)
+
+    tasks.nothing.enqueue()
+    claims = worker.claim()
+    TaskRow.objects.update(crashes=settings().crashes - 1)
+    claims = worker.store.held_by(worker.identity.id.hex)
+    task_rescued.connect(leave)
+    try:
+        rescued = worker.die(*claims)
+    finally:
+        task_rescued.disconnect(leave)
+
+    assert [rescue.has_ended for rescue in rescued] == [True]
+    assert finished == [str(claims[0].uuid)]
+
+
+def test_of_two_rescues_of_one_task_one_tells_of_its_end(
+    worker, store, monkeypatch, finished
+):
+    tasks.nothing.enqueue()
+    worker.claim()
+    TaskRow.objects.update(crashes=settings().crashes - 1)
+    worker.expire()
+    held_by, raced = store.held_by, []
+
+    def be_overtaken(holder, *limit):
+        held = held_by(holder, *limit)
+        if not raced:
+            raced.append(held)
+            liveness.rescue_lost(store)
+        return held
+
+    monkeypatch.setattr(store, "held_by", be_overtaken)
+
+    late = liveness.rescue_lost(store)
+
+    assert late == []
+    assert len(finished) == 1

@@ -154,6 +154,20 @@ def test_a_pause_is_seen_within_a_second_and_its_end_at_once(picker_of, clock):
     assert (before, paused, resumed) == (["mail"], [], ["mail"])
 
 
+def test_a_glance_reads_no_pauses_and_leaves_them_to_the_next_claim(picker_of, clock):
+    fill(mail=3)
+    picker = picker_of("*")
+    pick(picker, 1)
+    clock.now += 6.0
+
+    picker.trust_pauses()
+    glanced = pick(picker, 1)
+    pause("mail")
+    after_the_pause = pick(picker, 1)
+
+    assert (glanced, after_the_pause) == (["mail"], [])
+
+
 def test_a_new_queue_is_seen_once_the_known_ones_run_dry(picker_of):
     fill(a1=1)
     picker = picker_of("a*")

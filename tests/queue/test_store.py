@@ -219,6 +219,20 @@ def test_one_record_that_the_database_refuses_spoils_no_other(worker, store, mon
     assert "too much" in refused.errors[0].traceback
 
 
+def test_a_task_that_cannot_be_ended_at_all_stops_no_other(worker, caplog):
+    tasks.nothing.enqueue()
+    worker.succeed(worker.claim())
+    tasks.nothing.enqueue_many([((), {})] * 2)
+    claims = worker.claim()
+    # As after errands_task has been truncated where that resets its ids.
+    ResultRow.objects.update(id=claims[0].id)
+
+    settled = worker.succeed(claims)
+
+    assert settled == {claims[1].id}
+    assert f"task row={claims[0].id} cannot be ended either" in caplog.text
+
+
 def test_a_result_too_large_to_store_fails_with_the_remedy(worker):
     result = tasks.echo.enqueue(1)
 

@@ -155,6 +155,23 @@ def test_a_suspect_keeps_to_the_limit_it_shares(suspects, worker, new_worker):
     assert [claim.id for claim in new_worker().claim_suspect()] == [second]
 
 
+def test_suspects_of_a_full_key_call_nobody_and_hide_no_other(
+    suspects, worker, new_worker, store
+):
+    tasks.nothing.using(concurrency=("shared", 1)).enqueue()
+    new_worker().claim()
+    tasks.nothing.enqueue_many([((), {})] * 30)
+    shared = {"concurrency_key": "shared", "concurrency_limit": 1}
+    TaskRow.objects.filter(id__in=suspects()).update(**shared)
+    before = suspects_wait(store, Selection())
+    tasks.nothing.enqueue()
+    (free,) = suspects()
+
+    (claim,) = worker.claim_suspect()
+
+    assert (before, claim.id) == (False, free)
+
+
 def test_a_burst_is_not_drained_while_a_suspect_waits(suspects, store):
     tasks.nothing.enqueue()
     suspects()

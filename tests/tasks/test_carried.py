@@ -1,8 +1,10 @@
 """Context travels by name."""
 
+import datetime as dt
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.utils import timezone, translation
@@ -40,6 +42,27 @@ def test_a_registered_context_travels():
 @pytest.mark.usefixtures("_tenants")
 def test_what_is_not_set_does_not_travel():
     assert "tenant" not in carried.capture()
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        timezone.get_fixed_timezone(330),
+        timezone.get_fixed_timezone(-570),
+        dt.timezone(dt.timedelta(hours=5), "anywhere"),
+        ZoneInfo("Asia/Kolkata"),
+        dt.UTC,
+    ],
+)
+def test_every_time_zone_travels(zone):
+    noon = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
+    with timezone.override(zone):
+        captured = carried.capture()
+
+    with carried.activated(captured):
+        arrived = timezone.localtime(noon)
+
+    assert arrived.isoformat() == noon.astimezone(zone).isoformat()
 
 
 def test_a_time_zone_this_machine_has_not_is_left_out():

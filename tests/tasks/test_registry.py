@@ -1,6 +1,7 @@
 """A path from a row is looked up, never imported."""
 
 import sys
+from types import ModuleType
 
 from django.test import override_settings
 
@@ -46,3 +47,15 @@ def test_modules_named_in_imports_are_found():
         assert is_found_by_workers("tests.elsewhere")
     finally:
         is_found_by_workers.cache_clear()
+
+
+def test_to_look_for_a_task_runs_no_code_of_its_module(monkeypatch):
+    module = ModuleType("lazy_shop")
+
+    def load(name):
+        raise ImportError(name)
+
+    module.__getattr__ = load
+    monkeypatch.setitem(sys.modules, "lazy_shop", module)
+
+    assert registry.find("lazy_shop.pay") is None

@@ -1,9 +1,11 @@
 """From a claim to an attempt that has ended."""
 
+import json
 import sys
+import time
 from collections.abc import Callable
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection, connections, transaction
@@ -12,7 +14,9 @@ from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.exceptions import UnknownTask
-from errands.queue.claims import Claim, Selection
+from errands.queue.claims import Claim, Payload, Selection
+from errands.queue.models import ResultRow, TaskRow
+from errands.queue.states import TaskState
 from errands.tasks.outcomes import Failed, Outcome, Snoozed, Succeeded
 from errands.tasks.signals import task_discarded, task_retrying
 from errands.worker.announcing import Announcer
@@ -95,10 +99,36 @@ def test_an_unknown_task_is_left_to_newer_workers_and_logged_once(
     assert caplog.text.count("path=shop.tasks.renamed is unknown to this worker") == 1
 
 
+def test_patience_with_an_unknown_task_begins_when_it_is_first_missed(
+    attempts: Attempts, claim, real_workplace
+):
+    result = tasks.nothing.enqueue()
+    TaskRow.objects.update(
+        path="shop.tasks.of_newer_code",
+        enqueued_at=timezone.now() - timedelta(days=7),
+    )
+    first = attempts.make(claim())
+    real_workplace.store.settle([first.settlement])
+    TaskRow.objects.update(state=TaskState.READY)
+
+    second = claim()
+    TaskRow.objects.update(path=tasks.nothing.module_path)
+    known = attempts.make(second._replace(path=tasks.nothing.module_path))
+    real_workplace.store.settle([known.settlement])
+
+    assert first.settlement.outcome == Snoozed(timedelta(seconds=60))
+    assert second.attempt == 1
+    assert list(ResultRow.objects.values_list("uuid", "metadata")) == [
+        (UUID(result.id), "{}")
+    ]
+
+
 def test_an_unknown_task_fails_when_patience_ends(attempts: Attempts, settings):
     settings.ERRANDS = {"UNKNOWN_TASK_PATIENCE": timedelta(hours=2)}
-    long_ago = timezone.now() - timedelta(hours=2)
-    unknown = claim_of(1, path="shop.tasks.renamed")._replace(enqueued_at=long_ago)
+    missed_since = time.time() - 7200
+    unknown = claim_of(1, path="shop.tasks.renamed")._replace(
+        metadata={"_missed_since": missed_since}
+    )
 
     settlement, result, *_ = attempts.make(unknown)
 
@@ -290,3 +320,45 @@ def test_what_waited_until_the_lease_may_have_ended_is_not_started(
     settlement, *_ = attempts.make(claim())
 
     assert settlement.outcome == Snoozed(timedelta())
+
+
+def test_metadata_that_could_not_be_stored_again_end_no_thread(attempts, claim, caplog):
+    tasks.nothing.enqueue()
+    TaskRow.objects.update(metadata='{"a": NaN}')
+
+    attempted = attempts.make(claim())
+
+    assert attempted.settlement.outcome == Succeeded(None)
+    assert attempted.settlement.metadata is None
+    assert "its metadata is not stored" in caplog.text
+
+
+def test_attempts_are_counted_past_the_names_of_workers_that_are_kept(attempts, claim):
+    tasks.fail.using(max_attempts=150).enqueue()
+    TaskRow.objects.update(attempt=149, worker_ids=json.dumps(["anna"] * 100))
+
+    attempted = attempts.make(claim())
+
+    assert isinstance(attempted.settlement.outcome, Failed)
+    assert attempted.result.attempts == 150
+
+
+def test_a_call_that_a_database_refuses_fails_and_is_no_outage(attempts, claim):
+    tasks.nothing.enqueue()
+    options = {"rate": [["a"], "1/s"]}
+    TaskRow.objects.update(payload=Payload([], {}, {}, options).dump())
+
+    attempted = attempts.make(claim())
+
+    assert isinstance(attempted.settlement.outcome, Failed)
+
+
+@pytest.mark.parametrize("payload", ['{"args": 5, "kwargs": {}}', "[" * 100_000])
+def test_a_call_that_nobody_wrote_fails(attempts, claim, payload):
+    tasks.nothing.enqueue()
+    TaskRow.objects.update(payload=payload)
+
+    outcome = attempts.make(claim()).settlement.outcome
+
+    assert isinstance(outcome, Failed)
+    assert "The stored call cannot be read" in outcome.error.traceback

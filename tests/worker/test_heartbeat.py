@@ -95,3 +95,34 @@ def test_a_retired_worker_is_gone_and_does_not_come_back(heartbeat, is_registere
 
     assert not is_registered(heartbeat.identity.id)
     assert not heartbeat.may_claim
+
+
+def test_an_error_nobody_thought_of_ends_no_heartbeat(heartbeat, monkeypatch, caplog):
+    beats: list[str] = []
+
+    def stumble():
+        beats.append("stumbled")
+        if len(beats) == 2:
+            heartbeat.give_up()
+        raise RuntimeError("a stone")
+
+    monkeypatch.setattr(heartbeat, "beat", stumble)
+    monkeypatch.setattr(heartbeat_module, "AFTER_ERROR_SECONDS", 0.0)
+
+    heartbeat.run()
+
+    assert len(beats) == 2
+    assert "a stone" in caplog.text
+
+
+def test_who_gives_up_leaves_the_row_to_its_end(heartbeat, is_registered, monkeypatch):
+    heartbeat.beat()
+    extended: list[int] = []
+    monkeypatch.setattr(liveness, "heartbeat", lambda *told: extended.append(1))
+
+    heartbeat.give_up()
+    heartbeat.beat()
+
+    assert is_registered(heartbeat.identity.id)
+    assert not heartbeat.may_claim
+    assert extended == []

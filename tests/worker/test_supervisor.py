@@ -41,5 +41,5 @@ def test_a_process_that_the_system_refuses_is_started_later(
     place.order(b"s")
     monkeypatch.setattr(place, "_process", SimpleNamespace(poll=lambda: 0))
     assert place.bury() is None
-    assert open_files() == before
+    assert open_files() <= before
     place.slots.close()

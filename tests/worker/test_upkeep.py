@@ -7,11 +7,15 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
+from errands.queue import liveness, pruning
 from errands.queue.claims import Selection
-from errands.queue.models import TaskRow
+from errands.queue.liveness import WorkerIdentity
+from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import TaskState
+from errands.sidecar import sidecar
 from errands.tasks import sweeps
 from errands.tasks.interrupting import Control
+from errands.worker import working_off
 from errands.worker.upkeep import Upkeep
 from errands.worker.workplace import Attempted, Workplace
 from tests.testapp import tasks
@@ -132,3 +136,67 @@ def test_an_error_nobody_thought_of_ends_no_upkeep(upkeep, monkeypatch, caplog):
 
     assert pause == 1.0
     assert "a stone" in caplog.text
+
+
+@pytest.fixture
+def rested(monkeypatch) -> None:
+    """Let no sweep rest because of another test."""
+    monkeypatch.setattr(sweeps, "_resting", {})
+
+
+@pytest.mark.usefixtures("rested")
+def test_what_is_no_longer_kept_is_deleted_however_much_it_is(upkeep, monkeypatch):
+    monkeypatch.setattr("errands.queue.sweeps.BATCH", 1)
+    monkeypatch.setattr(
+        "errands.queue.store.Store.prune", lambda store: pruning.prune(store.alias, 1)
+    )
+    tasks.nothing.enqueue_many([((), {})] * 4)
+    working_off.work_off()
+    *old, young = ResultRow.objects.values_list("id", flat=True)
+    long_ago = timezone.now() - timedelta(days=400)
+    ResultRow.objects.filter(id__in=old).update(finished_at=long_ago)
+    monkeypatch.setattr(sweeps, "_resting", {})
+
+    upkeep.keep_up()
+
+    assert list(ResultRow.objects.values_list("id", flat=True)) == [young]
+
+
+@pytest.mark.usefixtures("rested")
+def test_the_rows_of_workers_that_have_long_been_gone_are_deleted(upkeep):
+    identity = WorkerIdentity.of_this_process(uuid4(), "anna")
+    liveness.register("default", identity, timedelta(hours=-2))
+
+    upkeep.keep_up()
+
+    rows = sidecar().execute(
+        "SELECT id FROM errands_worker WHERE id = %s", [identity.id.hex]
+    )
+    assert list(rows) == []
+
+
+def test_a_blocked_task_whose_slot_is_free_is_let_through(upkeep):
+    tasks.nothing.using(concurrency=("shared", 1)).enqueue()
+    TaskRow.objects.update(state=TaskState.BLOCKED)
+
+    upkeep.keep_up()
+
+    assert TaskRow.objects.get().state == TaskState.READY
+
+
+def test_a_queue_without_work_is_asked_one_question_by_each_sweep(
+    upkeep, django_assert_num_queries, monkeypatch
+):
+    monkeypatch.setattr(sweeps, "_sweeps", [])
+    upkeep.keep_up()
+    upkeep._sweep_at = 0.0
+
+    with django_assert_num_queries(1):
+        upkeep.keep_up()
+
+
+def test_to_look_for_old_results_is_one_question(
+    transactional_db, django_assert_num_queries
+):
+    with django_assert_num_queries(1):
+        assert pruning.prune("default") == 0

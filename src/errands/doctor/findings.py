@@ -55,3 +55,9 @@ def examine(alias: str, examinations: Sequence[Examination]) -> Iterator[Finding
                 f"{examination.__name__} of {alias!r}: {clean_line(failed)}",
                 "Look whether the database answers and is migrated.",
             )
+        except Exception as broken:  # noqa: BLE001 - told, and the others go on
+            kind = type(broken).__name__
+            yield error(
+                f"{examination.__name__} of {alias!r}: {kind}: {clean_line(broken)}",
+                "Look whether the site loads, and whether this is its newest code.",
+            )

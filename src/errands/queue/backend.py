@@ -1,7 +1,7 @@
 """``DatabaseBackend``: the contract of ``django.tasks``, kept in tables.
 
 A backend is made anew in every thread and may be made before apps are ready,
-so it holds no state and imports no models.
+so it keeps nothing that others must know, and imports no models.
 """
 
 import warnings
@@ -27,6 +27,7 @@ from errands.queue.claims import Claim, EncodedCall, Payload, Settlement
 from errands.queue.enqueueing import Enqueueing
 from errands.queue.ids import with_hyphens
 from errands.queue.interventions import forget, request_cancel, revive, withdraw
+from errands.queue.limits import NAME_LIMIT, PATH_LIMIT
 from errands.queue.records import stored_error
 from errands.queue.results import (
     LateResults,
@@ -34,23 +35,22 @@ from errands.queue.results import (
     assign,
     errors_of,
     new_result,
+    result_if_known,
     result_of,
     running_result,
 )
 from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import CallRow
-from errands.queue.states import ResultStatus
+from errands.queue.states import ResultStatus, TaskState
 from errands.queue.waking import wake, wake_upkeep
 from errands.tasks.carried import capture
 from errands.tasks.hearing import is_heard
 from errands.tasks.outcomes import Cancelled, Discarded, Failed, Succeeded
-from errands.tasks.registry import is_found_by_workers, registry
+from errands.tasks.registry import is_found_by_workers
 from errands.tasks.signals import task_discarded
 from errands.tasks.task import Task, plain_task
 from errands.text import clean_line
 
-NAME_LIMIT = 100
-PATH_LIMIT = 255
 OPTIONS = ("DATABASE", "MAX_ATTEMPTS")
 
 # One year inside what Python knows, so that no zone makes it unreadable.
@@ -164,8 +164,13 @@ class DatabaseBackend(BaseTaskBackend):
         False while it runs: cancel it.
         """
         stored = self._read(result_id)
-        if stored.status is None:
-            return self._withdraw(stored, ResultStatus.DISCARDED)
+        while stored.status is None:
+            if self._withdraw(stored, ResultStatus.DISCARDED):
+                return True
+            if stored.state == TaskState.RUNNING:
+                return False
+            # An attempt began or ended in between.
+            stored = self._read(result_id)
         return forget(self.database_alias, stored.uuid)
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -239,8 +244,8 @@ class DatabaseBackend(BaseTaskBackend):
         ended = withdraw(self.database_alias, stored, status)
         if ended is None:
             return False
-        if registry.find(stored.path) is not None:
-            result = result_of(ended, backend=self.alias)
+        result = result_if_known(ended, backend=self.alias)
+        if result is not None:
             told: dict[str, Any] = {"sender": type(self), "task_result": result}
             if status == ResultStatus.DISCARDED:
                 task_discarded.send_robust(**told)

@@ -31,6 +31,8 @@ LOSS = f"{WorkerLost.__module__}.{WorkerLost.__qualname__}"
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+
 type EncodedCall = tuple[Sequence[Any], Mapping[str, Any]]
 
 
@@ -52,14 +54,20 @@ class Payload(NamedTuple):
         """Read a stored call; ``DecodeError`` when it is none."""
         try:
             stored = _loaded(text)
-            options = stored.get("options")
-            return cls(
+            args, kwargs, options = (
                 stored["args"],
                 stored["kwargs"],
+                stored.get("options"),
+            )
+            if not (isinstance(args, list) and isinstance(kwargs, dict)):
+                raise TypeError(f"args is {args!r:.50}, kwargs is {kwargs!r:.50}")
+            return cls(
+                args,
+                kwargs,
                 stored.get("context") or {},
                 options if isinstance(options, dict) else NO_OPTIONS,
             )
-        except (ValueError, KeyError, TypeError, AttributeError) as malformed:
+        except MALFORMED as malformed:
             raise DecodeError(f"The stored call cannot be read: {malformed}") from None
 
     def dump(self) -> str:

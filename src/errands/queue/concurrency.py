@@ -21,7 +21,7 @@ the order of priority and age, and workers take them in the order of queues.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import count
 
 from django.db import connections
@@ -37,7 +37,7 @@ from errands.queue.waking import wake
 
 KEYS_AT_ONCE = 100
 
-TAKEN = (
+SLOTS_TAKEN = (
     "SELECT COUNT(*) FROM errands_task t "
     "WHERE t.concurrency_key = {key} AND t.slot IS NOT NULL"
 )
@@ -57,7 +57,7 @@ WITH RECURSIVE blocked(shared) AS (
     FROM blocked WHERE blocked.shared IS NOT NULL
 )
 SELECT shared FROM blocked WHERE shared IS NOT NULL
-    AND ({TAKEN}) < ({LIMIT})
+    AND ({SLOTS_TAKEN}) < ({LIMIT})
 """.format(key="blocked.shared")
 
 
@@ -121,6 +121,11 @@ def slots_taken(cursor: CursorWrapper, keys: Iterable[str]) -> dict[str, set[int
     return taken
 
 
+def lowest_free(taken: Container[int]) -> int:
+    """Return the first slot that is not taken; the limit is somebody else's matter."""
+    return next(slot for slot in count() if slot not in taken)
+
+
 def _free_slots(
     candidates: Sequence[Candidate], taken: dict[str, set[int]]
 ) -> dict[int, int]:
@@ -129,6 +134,6 @@ def _free_slots(
     for row in candidates:
         of_key = taken[row.key]
         if len(of_key) < row.limit:
-            slots[row.id] = next(slot for slot in count() if slot not in of_key)
+            slots[row.id] = lowest_free(of_key)
             of_key.add(slots[row.id])
     return slots

@@ -22,6 +22,7 @@ SLOW_SECONDS_PER_TASK = 0.0002
 SHARE = 19
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 2.0
 SOONEST_SECONDS = 0.05
+MOST_REMEMBERED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +60,17 @@ class Horizon:
     @property
     def patience(self) -> float:
         """The seconds until one should look from the front again, 0.05 at least."""
+        now = self._clock()
+        # A queue that is empty, or paused, since then is not claimed from again.
+        self._places = {
+            queue: place
+            for queue, place in self._places.items()
+            if now < place.until + LONGEST_SECONDS
+        }
         if not self._places:
             return inf
         until = min(place.until for place in self._places.values())
-        return max(SOONEST_SECONDS, until - self._clock())
+        return max(SOONEST_SECONDS, until - now)
 
     def _note(self, wanted: ClaimFilter, claims: list[Claim], seconds: float) -> None:
         is_slow = seconds > SLOW_SECONDS + SLOW_SECONDS_PER_TASK * len(claims)
@@ -73,6 +81,8 @@ class Horizon:
         if not is_slow:
             self._slow.discard(wanted.queue)
         elif wanted.queue not in self._slow:
+            if len(self._slow) >= MOST_REMEMBERED:
+                self._slow.clear()
             self._slow.add(wanted.queue)
         elif claims:
             self._places[wanted.queue] = _behind(claims, until)

@@ -24,7 +24,7 @@ from errands.exceptions import TaskCancelled
 from errands.queue.colliding import runs_again
 from errands.queue.concurrency import promote
 from errands.queue.keeping import expiry, kept
-from errands.queue.records import stored_error
+from errands.queue.records import ERRORS_KEPT, stored_error
 from errands.queue.results import StoredResult
 from errands.queue.statements import statements_for
 from errands.queue.statements.rows import (
@@ -49,12 +49,16 @@ SET_BY_RETRY = [
 def withdraw(
     alias: str, stored: StoredResult, status: ResultStatus
 ) -> StoredResult | None:
-    """End a task that is not running; None where it runs or has ended."""
+    """End a task that waits, as it was read.
+
+    None where it runs, has ended, or an attempt was made since it was read.
+    """
     how = "Cancelled" if status == ResultStatus.CANCELLED else "Discarded"
     error = AttemptError.of(TaskCancelled(f"{how} while it was waiting."))
     now = timezone.now()
-    errors = [*stored.errors, stored_error(error)]
+    errors = [*stored.errors, stored_error(error)][-ERRORS_KEPT:]
     ended = Withdrawal(
+        token=stored.token,
         status=status,
         errors=json.dumps(errors),
         finished_at=now,
@@ -70,20 +74,19 @@ def withdraw(
     return replace(stored, state=None, status=status, finished_at=now, errors=errors)
 
 
-def request_cancel(alias: str, uuid: UUID, *, otherwise: Callable[[], object]) -> bool:
+def request_cancel(alias: str, uuid: UUID, *, otherwise: Callable[[], bool]) -> bool:
     """Ask the attempt of a running task to stop, once the caller has committed.
 
     False where it does not run. If it ends in a retry or is given back, the
     next attempt is not made; ``otherwise`` is called where that has happened
-    before it could be asked.
+    before it could be asked, and decides where nothing has to be committed first.
     """
     sql = f"SELECT 1 FROM errands_task WHERE uuid = %s AND {IS_RUNNING}"
     with connections[alias].cursor() as cursor:
         cursor.execute(sql, [statements_for(connections[alias]).value(uuid)])
         if cursor.fetchone() is None:
             return False
-    _after_commit(alias, partial(_request, alias, uuid, otherwise))
-    return True
+    return _after_commit(alias, partial(_request, alias, uuid, otherwise))
 
 
 @runs_again
@@ -121,7 +124,7 @@ def forget(alias: str, uuid: UUID) -> bool:
 
 
 @runs_again
-def _request(alias: str, uuid: UUID, otherwise: Callable[[], object]) -> None:
+def _request(alias: str, uuid: UUID, otherwise: Callable[[], bool]) -> bool:
     statements = statements_for(connections[alias])
     now = statements.value(timezone.now())
     with connections[alias].cursor() as cursor:
@@ -133,12 +136,12 @@ def _request(alias: str, uuid: UUID, otherwise: Callable[[], object]) -> None:
         was_running = cursor.rowcount == 1
     if was_running:
         wake_upkeep(alias)
-    else:
-        otherwise()
+    return was_running or otherwise()
 
 
-def _after_commit(alias: str, act: Callable[[], object]) -> None:
-    if connections[alias].in_atomic_block:
-        transaction.on_commit(act, using=alias, robust=True)
-    else:
-        act()
+def _after_commit(alias: str, act: Callable[[], object]) -> bool:
+    """Return what came of it; True where it has to wait for the commit."""
+    if not connections[alias].in_atomic_block:
+        return bool(act())
+    transaction.on_commit(act, using=alias, robust=True)
+    return True

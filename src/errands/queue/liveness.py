@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
+from django.db import Error
 from django.tasks import TaskResult
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
@@ -60,7 +61,7 @@ from errands.queue.records import (
 from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.sidecar import sidecar
-from errands.tasks.signals import task_rescued, task_retrying
+from errands.tasks.signals import task_rescued, task_retrying, tell
 from errands.text import clean_line
 
 logger = logging.getLogger("errands.queue")
@@ -177,7 +178,12 @@ def rescue_lost(store: Store) -> list[Rescued]:
     for worker in holders - living(store.alias).keys() if holders else ():
         lost = WorkerLost(f"Worker {worker} was lost.")
         cost = partial(crashed, error=lost, worker_name=worker)
-        rescued += _rescue(store, worker, cost)
+        try:
+            rescued += _rescue(store, worker, cost)
+        except Error:
+            raise
+        except Exception:
+            logger.exception("what worker id=%s held is not rescued", worker)
     return rescued
 
 
@@ -210,7 +216,7 @@ def tell_if_ended(store: Store, claim: Claim) -> None:
     if claim.at_most_once or claim.releases >= settings().releases:
         result = last_result(store, claim)
         if result is not None and result.is_finished:
-            task_finished.send_robust(type(store.backend), task_result=result)
+            tell(task_finished, type(store.backend), task_result=result)
 
 
 def last_result(store: Store, claim: Claim) -> TaskResult | None:
@@ -346,10 +352,10 @@ def _announce(store: Store, rescued: Iterable[Rescued]) -> None:
 
 def _send(sender: type, rescue: Rescued, result: TaskResult) -> None:
     if rescue.has_crashed:
-        task_rescued.send_robust(sender, task_result=result)
+        tell(task_rescued, sender, task_result=result)
     if rescue.has_ended:
-        task_finished.send_robust(sender, task_result=result)
+        tell(task_finished, sender, task_result=result)
     elif rescue.has_timed_out and isinstance(rescue.record, Requeue):
         now = timezone.now()
         after = max(timedelta(), (rescue.record.run_at or now) - now)
-        task_retrying.send_robust(sender, task_result=result, after=after)
+        tell(task_retrying, sender, task_result=result, after=after)

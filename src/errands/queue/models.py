@@ -15,12 +15,10 @@ from django.utils.translation import gettext_lazy as _
 
 from errands.exact import ExactField
 from errands.queue.indexes import PartialIndex
+from errands.queue.limits import NAME_LIMIT, PATH_LIMIT
 from errands.queue.states import ResultStatus, TaskState
 from errands.sidecar import sidecar_model
-
-NAME_LIMIT = 100
-PATH_LIMIT = 255
-KEY_LIMIT = 100
+from errands.tasks.keys import KEY_LIMIT
 
 
 class StoredTask(models.Model):

@@ -29,6 +29,7 @@ SELECT queue FROM name WHERE queue IS NOT NULL
 def pause(alias: str, name: str) -> None:
     """Pause a queue; pausing it again changes nothing."""
     _rows(alias).get_or_create(name=name, defaults={"paused_at": timezone.now()})
+    wake(alias)
 
 
 def resume(alias: str, name: str) -> None:

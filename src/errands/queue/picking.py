@@ -53,6 +53,7 @@ class Picker:
         self._paused: frozenset[str] = frozenset()
         self._names: list[str] = []
         self._paused_read_at = self._names_read_at = -inf
+        self._trusts_pauses = False
 
     def claim(
         self, worker_id: UUID, most: int, *, held: Iterable[str] = (), awaiting: int = 0
@@ -83,9 +84,11 @@ class Picker:
         return self._horizon.patience
 
     def trust_pauses(self) -> None:
-        """Take what was read of pauses for fresh: an idle worker only glances."""
-        if self._paused_read_at > -inf and not self._paused:
-            self._paused_read_at = self._clock()
+        """Read no pauses for the next claim: an idle worker only glances.
+
+        Who pauses a queue rings, and so does who enqueues; then they are read.
+        """
+        self._trusts_pauses = self._paused_read_at > -inf and not self._paused
 
     def is_drained(self) -> bool:
         """Return whether nothing is left that this process would ever claim."""
@@ -138,7 +141,8 @@ class Picker:
         return names[start:] + names[:start]
 
     def _read_paused(self) -> None:
-        if self._clock() - self._paused_read_at >= PAUSED_SECONDS:
+        trusts, self._trusts_pauses = self._trusts_pauses, False
+        if not trusts and self._clock() - self._paused_read_at >= PAUSED_SECONDS:
             self._paused = self._store.paused()
             self._paused_read_at = self._clock()
 

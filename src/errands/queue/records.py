@@ -86,7 +86,8 @@ def record_of(settlement: Settlement) -> Record:
     claim, outcome = settlement.claim, settlement.outcome
     match outcome:
         case Snoozed(after):
-            return released(claim, due_at=settlement.finished_at + after)
+            given_back = released(claim, due_at=settlement.finished_at + after)
+            return given_back._replace(metadata=settlement.metadata)
         case Interrupted():
             record = interrupted(claim, worker_name=settlement.worker_name)
             return record._replace(metadata=settlement.metadata)

@@ -14,7 +14,7 @@ from django.tasks.base import TaskError
 from django.tasks.exceptions import InvalidTask
 
 from errands.arguments import decode
-from errands.exceptions import UnknownTask
+from errands.exceptions import DecodeError, UnknownTask
 from errands.queue.claims import Claim, EncodedCall, Payload
 from errands.queue.statements.rows import CallRow
 from errands.queue.states import ResultStatus, TaskState
@@ -54,6 +54,7 @@ class StoredResult:
     return_value: str | None
     expires_at: datetime | None = None
     concurrency_key: str | None = None
+    token: int = 0
 
 
 class DatabaseTaskResult(TaskResult):
@@ -106,6 +107,12 @@ class DatabaseTaskResult(TaskResult):
         value = _when_running(*self._late)[name]
         assign(self, **{name: value})
         return value
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts were made; of a running task also past the names kept."""
+        late = getattr(self, "_late", None)
+        return len(self.worker_ids) if late is None else late[0].attempt
 
     @property
     def return_value(self) -> Any:
@@ -213,6 +220,14 @@ def result_of(
     if stored.return_value is not None:
         assign(result, _return_value=json.loads(stored.return_value))
     return result
+
+
+def result_if_known(stored: StoredResult, *, backend: str) -> DatabaseTaskResult | None:
+    """Return a stored task as a result; None where this process cannot read it."""
+    try:
+        return result_of(stored, backend=backend)
+    except (DecodeError, UnknownTask):
+        return None
 
 
 def running_result(

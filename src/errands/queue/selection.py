@@ -11,6 +11,7 @@
 from dataclasses import dataclass
 
 EVERY_QUEUE = "*"
+LOWEST_RANK, HIGHEST_RANK = -32_768, 32_767
 REMEDY = "Use 'mail,default', 'mail*', 'mail:2,default:8,*' or '*'."
 
 
@@ -89,6 +90,14 @@ class Selection:
     def is_every_queue(self) -> bool:
         """Whether no queue is left out."""
         return any(term.pattern == EVERY_QUEUE for term in self.terms)
+
+    @property
+    def ranks(self) -> tuple[int, int]:
+        """The first and the last rank wanted; a rank is a priority negated."""
+        return (
+            LOWEST_RANK if self.max_priority is None else -self.max_priority,
+            HIGHEST_RANK if self.min_priority is None else -self.min_priority,
+        )
 
     @property
     def has_pools(self) -> bool:

@@ -44,8 +44,8 @@ from errands.queue.colliding import runs_again
 from errands.queue.concurrency import start_keyed, unblock
 from errands.queue.draining import anything_left
 from errands.queue.horizon import Horizon
-from errands.queue.keeping import site_keeps
 from errands.queue.pausing import pause, paused, queue_names, resume
+from errands.queue.pruning import BATCH, prune
 from errands.queue.records import (
     Finish,
     Record,
@@ -64,23 +64,18 @@ from errands.tasks.rates import Rate
 
 logger = logging.getLogger("errands.queue")
 
-LOWEST_RANK, HIGHEST_RANK = -32_768, 32_767
-BATCH = 1000
 ROUNDS = 10
-
-
-def _ranks(selection: Selection) -> tuple[int, int]:
-    low, high = selection.min_priority, selection.max_priority
-    return (
-        LOWEST_RANK if high is None else -high,
-        HIGHEST_RANK if low is None else -low,
-    )
+WRITTEN_BY_RESCUES = {ResultStatus.CRASHED, ResultStatus.LOST}
+# What upkeep has to look after.
+TENDED = TaskState.RUNNING, TaskState.BLOCKED, TaskState.SUSPECT
+IS_THERE = "EXISTS (SELECT 1 FROM errands_task WHERE state = {:d})"
+WHICH_STATES = f"SELECT {', '.join(map(IS_THERE.format, TENDED))}"
 
 
 def _filter(
     worker_id: UUID, selection: Selection, *, queue: str, limit: int
 ) -> ClaimFilter:
-    low, high = _ranks(selection)
+    low, high = selection.ranks
     name = None if queue == EVERY_QUEUE else queue
     return ClaimFilter(worker_id.hex, limit, name, low, high)
 
@@ -200,7 +195,7 @@ class Store:
         """
         ended = "SELECT status FROM errands_result WHERE id = %s AND token = %s"
         status = self._value(ended, [claim.id, claim.token])
-        return status not in {None, ResultStatus.CRASHED, ResultStatus.LOST}
+        return status is not None and status not in WRITTEN_BY_RESCUES
 
     def release(self, claims: Sequence[Claim]) -> int:
         """Give claims back that were not started; it costs them nothing."""
@@ -219,9 +214,23 @@ class Store:
         except DatabaseError as error:
             if len(records) == 1:
                 logger.exception("task row=%s cannot be written", records[0].id)
-                return self._write([refused(records[0], error)])
+                return self._write_refused(refused(records[0], error))
             half = len(records) // 2
             return self.write(records[:half]) | self.write(records[half:])
+
+    def _write_refused(self, record: Finish) -> set[int]:
+        """End a task whose record was refused; whatever comes of it, others go on."""
+        try:
+            return self._write([record])
+        except (OperationalError, InterfaceError):
+            raise
+        except DatabaseError:
+            logger.exception(
+                "task row=%s cannot be ended either, and stays as it is. Is there an "
+                "older result with its id, from before errands_task was emptied?",
+                record.id,
+            )
+            return set()
 
     @runs_again
     def stage(self, limit: int = BATCH) -> int:
@@ -249,7 +258,7 @@ class Store:
         """
         query, parameters = anything_left(
             selection,
-            ranks=_ranks(selection),
+            ranks=selection.ranks,
             paused=self.paused(),
             now=self._statements.value(timezone.now()),
         )
@@ -291,6 +300,13 @@ class Store:
         with self._cursor() as cursor:
             return self._statements.running(cursor, worker, limit)
 
+    def states(self) -> set[TaskState]:
+        """Return which of running, blocked and suspect tasks there are."""
+        with self._cursor() as cursor:
+            cursor.execute(WHICH_STATES)
+            found = zip(TENDED, cursor.fetchone(), strict=True)
+            return {state for state, is_there in found if is_there}
+
     def holders(self) -> set[str]:
         """Return the ids of all workers that hold a task."""
         with self._cursor() as cursor:
@@ -300,19 +316,9 @@ class Store:
             )
             return {row[0] for row in cursor.fetchall()}
 
-    @runs_again
     def prune(self, limit: int = BATCH) -> int:
         """Delete a batch of results that are older than they are kept."""
-        with self._cursor() as cursor:
-            deleted = self._statements.prune_expired(cursor, limit)
-        for status in ResultStatus:
-            keep = site_keeps(has_succeeded=status == ResultStatus.SUCCEEDED)
-            with self._cursor() as cursor:
-                before = timezone.now() - keep
-                deleted += self._statements.prune(
-                    cursor, status, before=before, limit=limit
-                )
-        return deleted
+        return prune(self.alias, limit)
 
     def _claim(self, wanted: ClaimFilter) -> list[Claim]:
         """Take what of one queue can start, past tasks whose key is full."""
@@ -353,8 +359,13 @@ class Store:
             done = self._record(cursor, records)
         if any(_makes_ready(record) for record in records):
             wake(self.alias)
-        finished = [record for record in records if isinstance(record, Finish)]
-        missing = [record for record in finished if record.id not in done]
+        missing = [
+            record
+            for record in records
+            if isinstance(record, Finish)
+            and record.id not in done
+            and record.status not in WRITTEN_BY_RESCUES
+        ]
         return done | self._settled_before(missing) if missing else done
 
     def _record(self, cursor: CursorWrapper, records: Sequence[Record]) -> set[int]:
@@ -396,7 +407,8 @@ class Store:
     def _settled_before(self, missing: Sequence[Finish]) -> set[int]:
         """Return those a lost answer hides: they are results as we wrote them.
 
-        Under our token alone it may have been a rescue that ended the task.
+        Under our token alone it may have been a rescue that ended the task. Of two
+        rescues both would take it for theirs, so they do not ask.
         """
         written = {(record.id, record.token, record.status) for record in missing}
         ids = sorted({record.id for record in missing})

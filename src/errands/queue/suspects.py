@@ -17,7 +17,6 @@ Whoever dies between choosing a suspect and claiming it has changed nothing.
 
 import time
 from collections.abc import Callable, Iterable
-from itertools import count
 from math import inf
 from typing import Any
 from uuid import UUID
@@ -28,8 +27,8 @@ from django.utils import timezone
 
 from errands.queue.claims import Claim, Selection
 from errands.queue.colliding import runs_again
-from errands.queue.concurrency import slots_taken
-from errands.queue.draining import Condition, named_by
+from errands.queue.concurrency import SLOTS_TAKEN, lowest_free, slots_taken
+from errands.queue.draining import named_by
 from errands.queue.picking import Picker
 from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import Parameter
@@ -38,6 +37,7 @@ from errands.queue.store import Store
 from errands.queue.transactions import brief
 
 LOOKED_AT = 20
+TAKEN = SLOTS_TAKEN.format(key="errands_task.concurrency_key")
 
 
 def suspects_wait(store: Store, selection: Selection) -> bool:
@@ -164,15 +164,17 @@ class IdlePicker:
 
 
 def _choose(store: Store, selection: Selection, *, limit: int) -> list[tuple[Any, ...]]:
+    """Return the first suspects that are due, of no paused queue and no full key."""
     named, values = named_by(selection)
-    ranked, bounds = _within(selection)
     with connections[store.alias].cursor() as cursor:
         cursor.execute(
             "SELECT id, concurrency_key, concurrency_limit FROM errands_task "
-            f"WHERE state = {TaskState.SUSPECT:d} AND {named} AND {ranked} "
+            f"WHERE state = {TaskState.SUSPECT:d} AND {named} "
+            "AND precedence BETWEEN %s AND %s "
             "AND queue NOT IN (SELECT name FROM errands_queue) "
+            f"AND (concurrency_key IS NULL OR ({TAKEN}) < concurrency_limit) "
             "AND (run_at IS NULL OR run_at <= %s) ORDER BY precedence, id LIMIT %s",
-            [*values, *bounds, _now(store), limit],
+            [*values, *selection.ranks, _now(store), limit],
         )
         return list(cursor.fetchall())
 
@@ -186,7 +188,7 @@ def _free_slot(
     taken = slots_taken(cursor, [key])[key]
     if len(taken) >= limit:
         return None
-    return next(slot for slot in count() if slot not in taken)
+    return lowest_free(taken)
 
 
 def _take(
@@ -204,15 +206,6 @@ def _take(
         [worker_id.hex, slot, _now(store), row_id],
     )
     return bool(cursor.rowcount == 1)
-
-
-def _within(selection: Selection) -> Condition:
-    """Return the condition for the selection's priorities; a rank is one negated."""
-    low, high = selection.min_priority, selection.max_priority
-    conditions = ["1 = 1", *["precedence <= %s"] * (low is not None)]
-    conditions += ["precedence >= %s"] * (high is not None)
-    bounds = [-bound for bound in (low, high) if bound is not None]
-    return " AND ".join(conditions), bounds
 
 
 def _statements(store: Store) -> Statements:

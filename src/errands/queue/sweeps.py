@@ -1,23 +1,26 @@
 """The queue's own upkeep."""
 
+import time
+
 from errands.queue.backend import backends
 from errands.queue.liveness import forget_expired
+from errands.queue.pruning import BATCH
 from errands.queue.rates import forget_drained
 from errands.queue.store import Store
-from errands.tasks.sweeps import rare_sweep, sweep
+from errands.tasks.sweeps import rare_sweep
 
-
-@sweep
-def unblock_tasks() -> int:
-    """Promote what waits for a slot that is free; return how many tasks."""
-    stores = {backend.database_alias: Store(backend.alias) for backend in backends()}
-    return sum(store.unblock() for store in stores.values())
+# As long, what is due meanwhile waits to be staged.
+PRUNING_SECONDS = 0.5
 
 
 @rare_sweep
 def prune_results() -> int:
-    """Delete a batch of results that are older than the site keeps them."""
-    return sum(Store(backend.alias).prune() for backend in backends())
+    """Delete results that are older than the site keeps them, for half a second.
+
+    In small batches; what is left then is for the next round.
+    """
+    until = time.monotonic() + PRUNING_SECONDS
+    return sum(_prune(Store(backend.alias), until) for backend in backends())
 
 
 @rare_sweep
@@ -32,3 +35,11 @@ def forget_rates() -> None:
     """Delete the rates that nobody has asked about for a day."""
     for alias in {backend.database_alias for backend in backends()}:
         forget_drained(alias)
+
+
+def _prune(store: Store, until: float) -> int:
+    deleted = batch = store.prune()
+    while batch >= BATCH and time.monotonic() < until:
+        batch = store.prune()
+        deleted += batch
+    return deleted

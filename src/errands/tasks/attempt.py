@@ -72,8 +72,8 @@ def perform(
     """
     terms = terms or Terms()
     context = terms.context(task_result)
-    call = partial(task.call, *_arguments(task, context), **task_result.kwargs)
     try:
+        call = partial(task.call, *_arguments(task, context), **task_result.kwargs)
         with activated(terms.carried), attempting(context), staying_in_this_process():
             value = run_interruptible(terms.control, call)
             return Succeeded(_plain(task, value))

@@ -5,17 +5,20 @@ Language and time zone always do; a site adds its own, such as a tenant, with
 attempt.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from contextvars import Context, copy_context
 from dataclasses import dataclass
-from datetime import tzinfo
+from datetime import UTC, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils import timezone, translation
+
+OFFSET = re.compile(r"[+-]\d\d:\d\d")
 
 type Carried = Mapping[str, str]
 
@@ -106,15 +109,29 @@ def _time_zone() -> str:
 
 @lru_cache
 def _name_of(zone: tzinfo) -> str:
-    return zone.tzname(None) or str(zone)
+    """Return a name that ZoneInfo knows, or an offset such as ``+05:30``."""
+    offset = zone.utcoffset(None)
+    if offset is None or zone is UTC:
+        return zone.tzname(None) or str(zone)
+    minutes = round(offset.total_seconds() / 60)
+    hours, rest = divmod(abs(minutes), 60)
+    return f"{'-' if minutes < 0 else '+'}{hours:02}:{rest:02}"
 
 
 def _known_time_zone(name: str) -> AbstractContextManager[object]:
     try:
-        return timezone.override(ZoneInfo(name))
+        return timezone.override(_fixed(name) or ZoneInfo(name))
     except (ValueError, KeyError, OSError):
         # The caller's zone is missing from this machine's data.
         return timezone.override(None)
+
+
+def _fixed(name: str) -> tzinfo | None:
+    """Return the zone of an offset; None where the name is none."""
+    if not OFFSET.fullmatch(name):
+        return None
+    minutes = int(name[1:3]) * 60 + int(name[4:])
+    return timezone.get_fixed_timezone(-minutes if name[0] == "-" else minutes)
 
 
 _contextual.update(

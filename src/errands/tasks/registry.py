@@ -78,7 +78,9 @@ def _ask_again(*, setting: str, **kwargs: object) -> None:
 def _plain_task(path: str) -> DjangoTask | None:
     """Find a task made by ``django.tasks.task`` in the modules already loaded."""
     module_name, _, name = path.rpartition(".")
-    found = getattr(sys.modules.get(module_name), name, None)
+    module = sys.modules.get(module_name)
+    # Not getattr: a module may have code of its own for names that it has not.
+    found = None if module is None else vars(module).get(name)
     return found if isinstance(found, DjangoTask) else None
 
 

@@ -5,7 +5,13 @@ and changes no outcome. ``sender`` is the backend's class and ``task_result``
 the result so far, as in Django's own.
 """
 
+import logging
+from typing import Any
+
 from django.dispatch import Signal
+from django.tasks import TaskResult
+
+logger = logging.getLogger("errands.tasks")
 
 task_retrying = Signal()
 """An attempt raised and the task will be tried again; also ``after``."""
@@ -15,3 +21,15 @@ task_discarded = Signal()
 
 task_rescued = Signal()
 """The task was taken back from a dead worker."""
+
+
+def tell(signal: Signal, sender: type, *, task_result: TaskResult, **told: Any) -> None:
+    """Send a signal from where no receiver may stop us.
+
+    Django lets ``SystemExit`` and its like through, which would end the thread,
+    or the worker.
+    """
+    try:
+        signal.send_robust(sender, task_result=task_result, **told)
+    except BaseException:
+        logger.exception("Task id=%s: a receiver broke out", task_result.id)

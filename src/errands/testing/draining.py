@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from django.tasks import TaskResult
 
+from errands.queue.liveness import last_result
 from errands.tasks.outcomes import (
     Cancelled,
     Discarded,
@@ -15,7 +16,7 @@ from errands.tasks.outcomes import (
     Snoozed,
     Succeeded,
 )
-from errands.testing.running import Lineage, hand_for, raise_error, result_of
+from errands.testing.running import Lineage, hand_for, raise_error
 from errands.testing.store import store_of
 
 COUNTED: dict[type[object], str] = {
@@ -98,7 +99,7 @@ def drain(
         while claim := solo.claim(worker_id):
             with lineage.of(claim) if limit is None else nullcontext():
                 outcome = solo.attempt(claim)
-            drained = drained.and_one(outcome, result_of(store, claim))
+            drained = drained.and_one(outcome, last_result(store, claim))
             if raise_errors and isinstance(outcome, Failed | Retry):
                 raise_error(claim, outcome.error, asked_by="drain")
             if isinstance(outcome, Interrupted) or drained.attempts == limit:

@@ -8,10 +8,9 @@ from uuid import UUID, uuid4
 
 from django.db import Error
 from django.tasks import TaskResult
-from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 
-from errands.exceptions import DecodeError, ErrandsError, UnknownTask
+from errands.exceptions import ErrandsError
 from errands.queue.backend import DatabaseBackend
 from errands.queue.claims import Claim
 from errands.tasks.outcomes import AttemptError
@@ -49,13 +48,6 @@ def hand_for(store: OwnStore, *, queues: str = "*") -> Iterator[Hand]:
         finally:
             with suppress(Error):
                 hand.solo.give_back(hand.id)
-
-
-def result_of(store: OwnStore, claim: Claim) -> TaskResult | None:
-    """Return what the backend says of a task by now, as far as it can."""
-    with suppress(TaskResultDoesNotExist, UnknownTask, DecodeError):
-        return store.backend.last_result(str(claim.uuid))
-    return None
 
 
 def raise_error(claim: Claim, error: AttemptError, *, asked_by: str) -> None:

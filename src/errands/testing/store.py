@@ -13,7 +13,7 @@ from django.utils import timezone
 from errands.exceptions import ErrandsError
 from errands.queue.backend import DatabaseBackend
 from errands.queue.claims import Claim, Selection
-from errands.queue.concurrency import slots_taken
+from errands.queue.concurrency import lowest_free, slots_taken
 from errands.queue.horizon import Horizon
 from errands.queue.models import RateRow, TaskRow
 from errands.queue.rates import Bucket
@@ -107,8 +107,7 @@ class OwnStore(Store):
         key = str(row.concurrency_key)
         with connections[self.alias].cursor() as cursor:
             taken = slots_taken(cursor, [key])[key]
-        free = set(range(row.concurrency_limit or 1)) - taken
-        return min(free, default=None)
+        return lowest_free(taken) if len(taken) < (row.concurrency_limit or 0) else None
 
     def _rows(self, **conditions: Any) -> QuerySet[TaskRow]:
         return TaskRow.objects.using(self.alias).filter(**conditions)

@@ -5,6 +5,7 @@ from contextvars import copy_context
 from typing import Any
 
 from django.dispatch import Signal
+from django.tasks import TaskResult
 from django.tasks.signals import task_finished
 
 from errands.tasks.hearing import is_success_heard
@@ -16,7 +17,7 @@ from errands.tasks.outcomes import (
     Retry,
     Succeeded,
 )
-from errands.tasks.signals import task_discarded, task_retrying
+from errands.tasks.signals import task_discarded, task_retrying, tell
 from errands.worker.connections import clean_connections
 from errands.worker.workplace import Attempted, Workplace
 
@@ -91,7 +92,7 @@ class Announcer:
         except BaseException:  # noqa: BLE001 - whatever the task raised
             self._send(outcome, **told)
 
-    def _send(self, outcome: Outcome, **told: Any) -> None:
+    def _send(self, outcome: Outcome, *, task_result: TaskResult, **told: Any) -> None:
         for signal in SIGNALS[type(outcome)]:
             if signal.receivers:
-                signal.send_robust(type(self._backend), **told)
+                tell(signal, type(self._backend), task_result=task_result, **told)

@@ -51,7 +51,7 @@ class Attempt:
         self.worker = worker
         self.started_at = timezone.now()
         self.context: Context = copy_context()
-        self._metadata = dump_metadata(claim.metadata) if claim.metadata else "{}"
+        self._metadata = self._dumped_metadata()
 
     @property
     def is_async(self) -> bool:
@@ -102,15 +102,19 @@ class Attempt:
         )
 
     def _changed_metadata(self) -> str | None:
+        text = self._dumped_metadata()
+        return None if text == self._metadata else text
+
+    def _dumped_metadata(self) -> str | None:
+        """Return the metadata as stored now; None where it cannot be."""
         metadata = self.claim.metadata
-        if not metadata and self._metadata == "{}":
-            return None
+        if not metadata:
+            return "{}"
         try:
-            text = dump_metadata(metadata)
+            return dump_metadata(metadata)
         except BaseException:
             logger.exception("Task id=%s: its metadata is not stored", self.claim.uuid)
             return None
-        return None if text == self._metadata else text
 
     @property
     def _has_keep(self) -> bool:

@@ -12,6 +12,7 @@ changed for the whole process is put back when no other runs.
 """
 
 import logging
+import time
 from asyncio import CancelledError, create_task, wait
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,9 +21,8 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import Error
+from django.db import InterfaceError, OperationalError
 from django.tasks.signals import task_started
-from django.utils import timezone
 
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, UnknownTask
@@ -33,6 +33,7 @@ from errands.tasks.interrupting import Control
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Snoozed
 from errands.tasks.rates import Rate
 from errands.tasks.registry import registry
+from errands.tasks.signals import tell
 from errands.worker.attempt import Attempt
 from errands.worker.connections import clean_connections
 from errands.worker.oversight import Oversight
@@ -44,6 +45,8 @@ logger = logging.getLogger("errands.worker")
 
 UNKNOWN_TASK_PAUSE = timedelta(seconds=60)
 OUTAGE_PAUSE = timedelta(seconds=5)
+# A key of the metadata that no task may use: when a worker first had no such task.
+MISSED_SINCE = "_missed_since"
 
 
 class Attempts:
@@ -77,7 +80,7 @@ class Attempts:
             if self._surroundings and not self._workplace.controls:
                 self._surroundings.restore()
             return attempt.context.run(self._prepared, attempt)
-        except Error:
+        except (OperationalError, InterfaceError):
             logger.warning("Task id=%s could not be prepared", claim.uuid, exc_info=True)
             clean_connections()
             return attempt.ended(Snoozed(OUTAGE_PAUSE))
@@ -119,6 +122,7 @@ class Attempts:
         task = registry.find(claim.path)
         if task is None:
             return attempt.ended(self._unknown(claim))
+        claim.metadata.pop(MISSED_SINCE, None)
         attempt.task, attempt.call = task, Payload.parse(claim.payload)
         attempt.options = options_of(task)
         attempt.result = self._backend.result_for(claim, attempt.call, attempt.worker)
@@ -134,12 +138,8 @@ class Attempts:
 
     def _announce_start(self, attempt: Attempt) -> None:
         """Tell receivers; one that raises costs the task nothing."""
-        if not is_heard(task_started):
-            return
-        try:
-            task_started.send_robust(type(self._backend), task_result=attempt.result)
-        except BaseException:
-            logger.exception("Task id=%s: a receiver broke out", attempt.claim.uuid)
+        if is_heard(task_started):
+            tell(task_started, type(self._backend), task_result=attempt.result)
 
     def _run(self, attempt: Attempt) -> Attempted:
         if attempt.options.transactional:
@@ -175,7 +175,9 @@ class Attempts:
             logger.warning(
                 "Task id=%s path=%s is unknown to this worker", claim.uuid, claim.path
             )
-        if timezone.now() - claim.enqueued_at < settings().unknown_task_patience:
+        missed_since = claim.metadata.setdefault(MISSED_SINCE, time.time())
+        patience = settings().unknown_task_patience.total_seconds()
+        if time.time() - missed_since < patience:
             return Snoozed(UNKNOWN_TASK_PAUSE)
         unknown = UnknownTask(
             f"No worker knows {claim.path!r}. Was it renamed? Workers import what is "

@@ -245,10 +245,10 @@ class Courier:
 
     def _acknowledge(self, attempted: Attempted) -> type[Outcome]:
         outcome = attempted.settlement.outcome
-        if isinstance(outcome, Interrupted):
+        if isinstance(outcome, Interrupted | Snoozed):
             with suppress(Error):
                 tell_if_ended(self._store, attempted.settlement.claim)
-        elif not isinstance(outcome, Snoozed) and is_of_interest(attempted):
+        elif is_of_interest(attempted):
             self._to_announce += 1
             self._workplace.inbox.put(attempted)
         return type(outcome)

@@ -70,7 +70,11 @@ class Crew:
         """
         for thread in self._threads:
             thread.start()
-        return self._courier.work() and self._is_retired()
+        try:
+            return self._courier.work() and self._is_retired()
+        finally:
+            # Where the courier broke in somebody else's process, others rescue.
+            self._heartbeat.give_up()
 
     def _is_retired(self) -> bool:
         """Remove the worker's row; return whether the database took it."""

@@ -113,7 +113,8 @@ def _work(work: Callable[[], bool]) -> None:
     try:
         work()
     except Exception:
-        logger.exception("the worker of process %d broke", os.getpid())
+        pid = os.getpid()
+        logger.exception("the worker of process %d broke; others take over", pid)
 
 
 worker = EmbeddedWorker()

@@ -28,6 +28,8 @@ from errands.worker.workplace import Workplace
 
 logger = logging.getLogger("errands.worker")
 
+AFTER_ERROR_SECONDS = 1.0
+
 
 class Heartbeat(threading.Thread):
     """Keeps one worker row alive, over the sidecar."""
@@ -58,6 +60,9 @@ class Heartbeat(threading.Thread):
                 time.sleep(settings().heartbeat.total_seconds())
             except Error as error:
                 outage.endure(error)
+            except Exception:
+                logger.exception("the heartbeat goes on after an error")
+                time.sleep(AFTER_ERROR_SECONDS)
 
     def beat(self) -> None:
         """Extend the lease; register where there is nothing to extend."""
@@ -81,6 +86,14 @@ class Heartbeat(threading.Thread):
             self._is_retired = True
             self._alive_until = 0.0
             liveness.retire(self._alias, self.identity.id)
+
+    def give_up(self) -> None:
+        """Beat no more, and leave the row to its end: nobody works here now.
+
+        Waits for nothing, not for a beat whose database does not answer either.
+        """
+        self._is_retired = True
+        self._alive_until = 0.0
 
     def _extend(self) -> bool:
         return liveness.heartbeat(self._alias, self.identity.id, self._lease)

@@ -27,7 +27,7 @@ from errands.queue.liveness import tell_if_ended
 from errands.queue.picking import Picker
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
-from errands.tasks.outcomes import Failed, Interrupted, Outcome
+from errands.tasks.outcomes import Failed, Interrupted, Outcome, Snoozed
 from errands.worker.announcing import Announcer
 from errands.worker.attempts import Attempts
 from errands.worker.options import WorkerOptions
@@ -75,8 +75,9 @@ class Solo:
         )
         if not is_settled:
             return None
-        if told is not attempted.settlement:
+        if isinstance(told.outcome, Interrupted | Snoozed):
             tell_if_ended(self._store, claim)
+        if told is not attempted.settlement:
             raise KeyboardInterrupt
         with self._around():
             self._announcer.announce(attempted)

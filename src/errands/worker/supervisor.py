@@ -218,8 +218,11 @@ class Supervisor:
                 overdue=loss.overdue,
                 cause=loss.cause,
             )
-        except Error:
-            logger.warning("worker id=%s: its rescue has to wait", loss.worker_id)
+        except Exception as error:
+            told = None if isinstance(error, Error) else error
+            logger.warning(
+                "worker id=%s: its rescue has to wait", loss.worker_id, exc_info=told
+            )
             if not self._is_stopping:
                 self._later(RESCUE_AGAIN_SECONDS, partial(self._rescue, loss))
         else:

@@ -15,6 +15,7 @@ from django.db import Error
 
 from errands.conf import settings
 from errands.queue.liveness import rescue_lost
+from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.queue.suspects import suspects_wait
 from errands.queue.waking import wake
@@ -117,9 +118,18 @@ class Upkeep(threading.Thread):
         if suspects_wait(self._store, selection):
             self._workplace.slots.report_suspects()
 
+    def _tend(self) -> None:
+        """Look after the tasks of the queue; one question where all is well."""
+        states = self._store.states()
+        if TaskState.RUNNING in states and rescue_lost(self._store):
+            states.add(TaskState.SUSPECT)
+        if TaskState.SUSPECT in states:
+            self._look_for_suspects()
+        if TaskState.BLOCKED in states:
+            self._store.unblock()
+
     def _sweep(self) -> None:
-        rescue_lost(self._store)
-        self._look_for_suspects()
+        self._tend()
         run_sweeps()
         clean_connections()
         # Workers that started together should not sweep together for ever.

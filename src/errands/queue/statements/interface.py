@@ -34,8 +34,9 @@ from errands.queue.statements.rows import (
     Row,
     Withdrawal,
     as_uuid,
-    loaded,
-    loaded_mapping,
+    stored_errors,
+    stored_metadata,
+    stored_names,
 )
 from errands.queue.states import ResultStatus, TaskState
 
@@ -47,12 +48,13 @@ ONE_ROW = (
 )
 STORED = """
 SELECT uuid, path, payload, queue, precedence, run_at, enqueued_at, started_at,
-    claimed_at, NULL, errors, worker_ids, worker, state, NULL, NULL, NULL, concurrency_key
+    claimed_at, NULL, errors, worker_ids, worker, state, NULL, NULL, NULL,
+    concurrency_key, token
 FROM errands_task WHERE uuid IN (?)
 UNION ALL
 SELECT uuid, path, payload, queue, precedence, run_at, enqueued_at, started_at,
     claimed_at, finished_at, errors, worker_ids, NULL, NULL, status, return_value,
-    expires_at, concurrency_key
+    expires_at, concurrency_key, token
 FROM errands_result WHERE uuid IN (?)
 """
 
@@ -193,7 +195,10 @@ class Statements(ABC):
 
     @abstractmethod
     def withdraw(self, cursor: CursorWrapper, uuid: UUID, ended: Withdrawal) -> bool:
-        """Move a row that is not running to the results; False where there is none."""
+        """Move a row that does not run to the results; False where there is none.
+
+        Nor where an attempt has been made since it was read.
+        """
 
     @abstractmethod
     def prune(
@@ -251,13 +256,14 @@ class Statements(ABC):
             started_at=self.instant(row[7]),
             claimed_at=self.instant(row[8]),
             finished_at=self.instant(row[9]),
-            errors=loaded(row[10]),
-            worker_ids=loaded(row[11]) + ([row[12]] if row[12] else []),
+            errors=stored_errors(row[10]),
+            worker_ids=stored_names(row[11]) + ([row[12]] if row[12] else []),
             state=row[13],
             status=row[14],
             return_value=row[15],
             expires_at=self.instant(row[16]),
             concurrency_key=row[17],
+            token=row[18],
         )
 
     def claims(self, rows: Sequence[Row]) -> list[Claim]:
@@ -288,9 +294,9 @@ class Statements(ABC):
             instant(row[12]),
             instant(row[13]),
             instant(row[14]),
-            loaded(row[15]),
-            loaded(row[16]),
-            loaded_mapping(row[19]),
+            stored_errors(row[15]),
+            stored_names(row[16]),
+            stored_metadata(row[19]),
             row[17],
             bool(row[18]),
             row[20] is not None,

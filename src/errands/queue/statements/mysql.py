@@ -326,9 +326,9 @@ class MySQLStatements(Statements):
         cursor.execute("SELECT id FROM errands_task WHERE uuid = %s", [uuid.hex])
         found = _ids(cursor)
         cursor.execute(
-            f"SELECT id FROM {BY_ID} WHERE id = %s AND state <> {TaskState.RUNNING:d} "
-            "FOR UPDATE",
-            [found[0] if found else 0],
+            f"SELECT id FROM {BY_ID} WHERE id = %s AND token = %s "
+            f"AND state <> {TaskState.RUNNING:d} FOR UPDATE",
+            [found[0] if found else 0, ended.token],
         )
         if cursor.fetchone() is None:
             return False

@@ -219,7 +219,8 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
 
 WITHDRAW = f"""
 WITH gone AS (
-    DELETE FROM errands_task WHERE uuid = %s AND state <> {TaskState.RUNNING:d}
+    DELETE FROM errands_task
+    WHERE uuid = %s AND token = %s AND state <> {TaskState.RUNNING:d}
     RETURNING *
 )
 INSERT INTO errands_result (id, token, attempt, crashes, worker_ids, started_at,
@@ -356,7 +357,8 @@ class PostgreSQLStatements(Statements):
     def withdraw(self, cursor: CursorWrapper, uuid: UUID, ended: Withdrawal) -> bool:
         """Move a row that is not running to the results."""
         instants = ended.finished_at, ended.expires_at
-        cursor.execute(WITHDRAW, [uuid, ended.status, ended.errors, *instants])
+        written = [ended.status, ended.errors, *instants]
+        cursor.execute(WITHDRAW, [uuid, ended.token, *written])
         return bool(cursor.rowcount == 1)
 
     def prune(

@@ -71,8 +71,9 @@ class Claimed(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """How a task ends that never got its attempt."""
+    """How a task ends that waits, as it was read: under the token of then."""
 
+    token: int
     status: ResultStatus
     errors: str
     finished_at: datetime
@@ -94,26 +95,39 @@ class ClaimFilter:
     after_id: int = 0
 
 
-def loaded(text: str) -> list[Any]:
-    """Read a stored JSON list; one that is malformed reads as empty."""
-    if text == "[]":
-        return []
-    try:
-        stored = json.loads(text)
-    except ValueError:
-        return []
+def stored_errors(text: str) -> list[dict[str, str]]:
+    """Read a task's errors; what somebody has spoiled by hand is left out."""
+    return [error for error in _list(text) if _is_error(error)]
+
+
+def stored_names(text: str) -> list[str]:
+    """Read the names of a task's workers, likewise."""
+    return [name for name in _list(text) if isinstance(name, str)]
+
+
+def stored_metadata(text: str) -> dict[str, Any]:
+    """Read a task's metadata; what is no JSON object reads as empty."""
+    stored = {} if text == "{}" else _json(text)
+    return stored if isinstance(stored, dict) else {}
+
+
+def _list(text: str) -> list[Any]:
+    stored = [] if text == "[]" else _json(text)
     return stored if isinstance(stored, list) else []
 
 
-def loaded_mapping(text: str) -> dict[str, Any]:
-    """Read a stored JSON object; one that is malformed reads as empty."""
-    if text == "{}":
-        return {}
+def _json(text: str) -> Any:
     try:
-        stored = json.loads(text)
-    except ValueError:
-        return {}
-    return stored if isinstance(stored, dict) else {}
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _is_error(stored: Any) -> bool:
+    if not isinstance(stored, dict):
+        return False
+    texts = stored.get("exception_class_path"), stored.get("traceback")
+    return all(isinstance(text, str) for text in texts)
 
 
 def dumped(records: Sequence[Finish] | Sequence[Requeue]) -> str:

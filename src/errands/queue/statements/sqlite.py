@@ -145,7 +145,7 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
 )
 """
 
-WAITING = f"uuid = %s AND state <> {TaskState.RUNNING:d}"
+WAITING = f"uuid = %s AND token = %s AND state <> {TaskState.RUNNING:d}"
 
 WITHDRAW = f"""
 INSERT INTO errands_result (id, token, attempt, crashes, worker_ids, started_at,
@@ -266,11 +266,11 @@ class SQLiteStatements(Statements):
     def withdraw(self, cursor: CursorWrapper, uuid: UUID, ended: Withdrawal) -> bool:
         """Move a row that is not running to the results."""
         instants = (self.value(ended.finished_at), self.value(ended.expires_at))
-        parameters = [ended.status, ended.errors, *instants, uuid.hex]
-        cursor.execute(WITHDRAW, parameters)
+        waiting: list[Parameter] = [uuid.hex, ended.token]
+        cursor.execute(WITHDRAW, [ended.status, ended.errors, *instants, *waiting])
         if cursor.rowcount != 1:
             return False
-        cursor.execute(f"DELETE FROM errands_task WHERE {WAITING}", [uuid.hex])
+        cursor.execute(f"DELETE FROM errands_task WHERE {WAITING}", waiting)
         return True
 
     def prune(
