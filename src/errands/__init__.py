@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from errands.tasks.carried import register_context
     from errands.tasks.context import TaskContext, current_context
     from errands.tasks.decorator import task
+    from errands.tasks.ending import has_failed
     from errands.tasks.options import TaskOptions
     from errands.tasks.signals import task_discarded, task_rescued, task_retrying
     from errands.tasks.sweeps import sweep
@@ -56,6 +57,7 @@ _HOMES = {
     "errands.tasks.carried": ("register_context",),
     "errands.tasks.context": ("TaskContext", "current_context"),
     "errands.tasks.decorator": ("task",),
+    "errands.tasks.ending": ("has_failed",),
     "errands.tasks.options": ("TaskOptions",),
     "errands.tasks.signals": ("task_discarded", "task_rescued", "task_retrying"),
     "errands.tasks.sweeps": ("sweep",),
@@ -88,6 +90,7 @@ __all__ = [
     "TaskTimeout",
     "current_context",
     "exponential",
+    "has_failed",
     "register_context",
     "register_converter",
     "start_worker",

@@ -23,8 +23,10 @@ class ErrandsConfig(AppConfig):
             import_module(module)
         from errands.reporting import mail
         from errands.runs import reconcile
+        from errands.tasks import ending
         from errands.worker.development import start_with_runserver
 
+        ending.connect()
         mail.connect()
         reconcile.connect()
         start_with_runserver()

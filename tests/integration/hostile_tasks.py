@@ -2,6 +2,7 @@
 
 import asyncio
 import ctypes
+import logging
 import multiprocessing
 import os
 import re
@@ -238,3 +239,12 @@ async def await_go(directory: str) -> int:
     while not Path(directory, "go").exists():  # noqa: ASYNC110, ASYNC240 - a glance
         await asyncio.sleep(GLANCE_SECONDS)
     return os.getpid()
+
+
+@task
+def filters_of_logs() -> list[str]:
+    """Name what the handlers of Django's log let through."""
+    filters: list[object] = []
+    for handler in logging.getLogger("django").handlers:
+        filters += handler.filters
+    return [getattr(each, "__name__", "") for each in filters]

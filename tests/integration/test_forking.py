@@ -130,3 +130,12 @@ def test_the_site_is_loaded_once(site: Site):
     who_works()
 
     assert worker.errors.count("loaded") == 1
+
+
+def test_a_copy_keeps_what_the_site_did_to_its_logs_when_it_got_ready(site: Site):
+    site.worker(MAIL_FAILURES=True)
+
+    result = hostile_tasks.filters_of_logs.enqueue()
+    eventually(lambda: result.refresh() or result.is_finished, "a task ended")
+
+    assert "is_not_of_a_task" in result.return_value

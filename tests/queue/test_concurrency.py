@@ -322,3 +322,13 @@ def test_a_crashed_holder_frees_its_slot_without_a_second_one_running(
     assert taken.values("concurrency_key").annotate(n=Count("id")).get()["n"] == 1
     assert settings().crashes > claims[0].crashes == 1
     assert claims[0].claimed_at <= timezone.now()
+
+
+def test_an_empty_key_lets_the_next_one_through_like_any_other(worker):
+    tasks.echo.using(concurrency=("{value}", 1)).enqueue_many([(("",), {})] * 3)
+
+    ended = 0
+    while claims := worker.claim():
+        ended += len(worker.succeed(claims))
+
+    assert ended == 3

@@ -56,8 +56,8 @@ def settlement(claim, outcome, **told) -> Settlement:
     return Settlement(claim, outcome, now, now, "anna", **told)
 
 
-def at_most_once() -> str:
-    result = tasks.nothing.enqueue()
+def at_most_once(**options: object) -> str:
+    result = tasks.nothing.using(**options).enqueue()
     TaskRow.objects.update(at_most_once=True)
     return result.id
 
@@ -204,6 +204,20 @@ def test_one_that_must_not_start_twice_is_lost_once_it_has_begun(store, worker):
     assert ended.status == ResultStatus.LOST
     assert "not started twice" in ended.errors
     assert ended.started_at is not None
+
+
+def test_one_that_is_lost_is_kept_as_it_says_and_names_its_last_worker(store, worker):
+    year = {"failed": timedelta(days=365), "succeeded": timedelta(days=1)}
+    at_most_once(keep=year)
+    (claim,) = worker.claim()
+    store.begin(claim)
+
+    worker.settle([claim], Interrupted())
+
+    ended = ResultRow.objects.get()
+    assert ended.expires_at - ended.finished_at == timedelta(days=365)
+    assert json.loads(ended.worker_ids) == [worker.identity.name]
+    assert (ended.status, ended.attempt) == (ResultStatus.LOST, 1)
 
 
 def test_it_is_told_when_giving_a_task_back_has_ended_it(store, worker, finished):
@@ -494,3 +508,35 @@ def test_a_task_whose_call_cannot_be_read_can_be_cancelled(store):
 
     assert store.backend.cancel(result.id)
     assert ResultRow.objects.get().status == ResultStatus.CANCELLED
+
+
+@pytest.mark.parametrize("act", ["cancel", "discard"])
+def test_an_end_that_is_rolled_back_is_told_to_nobody(store, finished, act):
+    result = tasks.nothing.enqueue()
+
+    with transaction.atomic():
+        getattr(store.backend, act)(result.id)
+        told_before_commit = list(finished)
+        transaction.set_rollback(True)
+    told_after_rollback = list(finished)
+    getattr(store.backend, act)(result.id)
+
+    assert (told_before_commit, told_after_rollback) == ([], [])
+    assert ("finished", result.id) in finished
+
+
+def test_a_site_that_keeps_results_for_ever_prunes_the_others(settings, store, worker):
+    settings.ERRANDS = {
+        "KEEP_FAILED": timedelta.max,
+        "KEEP_SUCCEEDED": timedelta(seconds=1),
+    }
+    tasks.nothing.enqueue()
+    worker.succeed(worker.claim())
+    tasks.nothing.enqueue()
+    worker.fail(worker.claim())
+    ResultRow.objects.update(finished_at=timezone.now() - timedelta(days=400))
+
+    pruned = store.prune()
+
+    assert pruned == 1
+    assert ResultRow.objects.get().status == ResultStatus.FAILED

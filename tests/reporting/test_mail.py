@@ -1,5 +1,6 @@
 """ADMINS hear of failures, once in a while."""
 
+import logging
 from datetime import timedelta
 from logging import makeLogRecord
 
@@ -69,6 +70,20 @@ def test_success_and_discard_are_not_mailed(task):
     drain(raise_errors=False)
 
     assert mail.outbox == []
+
+
+@pytest.mark.parametrize("how", ["discarded", "withdrawn"])
+def test_what_is_no_failure_is_no_error_in_the_log(how, caplog):
+    caplog.set_level(logging.INFO, logger="django.tasks")
+    ends = {"discarded": tasks.discard, "withdrawn": tasks.nothing}
+    result = ends[how].enqueue()
+    if how == "withdrawn":
+        result.task.get_backend().cancel(result.id)
+
+    drain(raise_errors=False)
+
+    ended = [each for each in caplog.records if "state=FAILED" in each.getMessage()]
+    assert [each.levelname for each in ended] == ["INFO"]
 
 
 def test_a_cancelled_task_is_not_mailed():

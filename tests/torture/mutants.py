@@ -177,8 +177,8 @@ MUTANTS = [
     Mutant(
         "cancel takes what runs",
         SQLITE,
-        "uuid = %s AND state <> {TaskState.RUNNING:d}",
-        "uuid = %s AND state <> {TaskState.RUNNING:d} + 99",
+        "AND token = %s AND state <> {TaskState.RUNNING:d}",
+        "AND token = %s AND state <> {TaskState.RUNNING:d} + 99",
     ),
     Mutant("what must not start twice does", SQLITE, NOT_TWICE, ""),
     Mutant(

@@ -160,6 +160,18 @@ def write_and_save(context: TaskContext, name: str) -> None:
     raise ValueError(name)
 
 
+@task(transactional=True)
+def write_and_hook(name: str, kind: str) -> None:
+    """Write, and raise once that is committed."""
+    kinds = {each.__name__: each for each in (ValueError, SystemExit, IntegrityError)}
+
+    def stumble() -> None:
+        raise kinds[kind]("a stone")
+
+    Account.objects.create(name=name)
+    transaction.on_commit(stumble)
+
+
 @task(rate=("partner", "1/h"))
 def call_partner() -> None:
     """Start once an hour."""

@@ -5,13 +5,18 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import Error, InterfaceError, OperationalError, connection
+from django.db import (
+    Error,
+    InterfaceError,
+    OperationalError,
+    connection,
+)
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 
 from errands.queue.claims import Claim, Selection
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.states import ResultStatus
+from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.outcomes import Failed, Interrupted, Retry, Succeeded
 from errands.worker.attempts import Attempts
 from errands.worker.workplace import Attempted, Workplace
@@ -183,3 +188,31 @@ def test_metadata_outlives_what_is_rolled_back(real_workplace: Workplace, make: 
 
     assert TaskRow.objects.get().metadata == '{"tried":1}'
     assert not Account.objects.exists()
+
+
+def test_a_task_that_breaks_its_own_connection_is_charged_in_the_end(
+    real_workplace: Workplace, make: Make, claim
+):
+    broken = losing(OperationalError, is_done=False)
+
+    outcomes = [make(tasks.write, "Anna", at_commit=broken).settlement.outcome]
+    for releases in range(1, 4):
+        TaskRow.objects.update(releases=releases, attempt=0, state=TaskState.READY)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(BaseDatabaseWrapper, "commit", broken)
+            attempted = Attempts(real_workplace).make(claim())
+        outcomes.append(attempted.settlement.outcome)
+
+    assert outcomes[:3] == [Interrupted()] * 3
+    assert isinstance(outcomes[3], Retry)
+    assert not Account.objects.exists()
+
+
+@pytest.mark.parametrize("error", ["ValueError", "SystemExit", "IntegrityError"])
+def test_a_hook_that_raises_after_commit_changes_nothing(make: Make, caplog, error):
+    attempted = make(tasks.write_and_hook, "Anna", error)
+
+    assert attempted.is_settled
+    assert isinstance(attempted.settlement.outcome, Succeeded)
+    assert Account.objects.count() == 1
+    assert "what was raised after its COMMIT changes nothing" in caplog.text

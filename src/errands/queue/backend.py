@@ -26,7 +26,13 @@ from errands.queue import checks as queue_checks
 from errands.queue.claims import Claim, EncodedCall, Payload, Settlement
 from errands.queue.enqueueing import Enqueueing
 from errands.queue.ids import with_hyphens
-from errands.queue.interventions import forget, request_cancel, revive, withdraw
+from errands.queue.interventions import (
+    after_commit,
+    forget,
+    request_cancel,
+    revive,
+    withdraw,
+)
 from errands.queue.limits import NAME_LIMIT, PATH_LIMIT
 from errands.queue.records import stored_error
 from errands.queue.results import (
@@ -246,11 +252,14 @@ class DatabaseBackend(BaseTaskBackend):
             return False
         result = result_if_known(ended, backend=self.alias)
         if result is not None:
-            told: dict[str, Any] = {"sender": type(self), "task_result": result}
-            if status == ResultStatus.DISCARDED:
-                task_discarded.send_robust(**told)
-            task_finished.send_robust(**told)
+            tell = partial(self._tell_of_withdrawal, result, status)
+            after_commit(self.database_alias, tell)
         return True
+
+    def _tell_of_withdrawal(self, result: TaskResult, status: ResultStatus) -> None:
+        if status == ResultStatus.DISCARDED:
+            task_discarded.send_robust(type(self), task_result=result)
+        task_finished.send_robust(type(self), task_result=result)
 
     def _read(self, result_id: str) -> StoredResult:
         stored = self._stored(result_id)

@@ -70,7 +70,7 @@ def withdraw(
             return None
     if stored.concurrency_key is not None:
         # It may have been let through, and would have let the next one through.
-        _after_commit(alias, partial(promote, alias, [stored.concurrency_key]))
+        after_commit(alias, partial(promote, alias, [stored.concurrency_key]))
     return replace(stored, state=None, status=status, finished_at=now, errors=errors)
 
 
@@ -86,7 +86,7 @@ def request_cancel(alias: str, uuid: UUID, *, otherwise: Callable[[], bool]) -> 
         cursor.execute(sql, [statements_for(connections[alias]).value(uuid)])
         if cursor.fetchone() is None:
             return False
-    return _after_commit(alias, partial(_request, alias, uuid, otherwise))
+    return after_commit(alias, partial(_request, alias, uuid, otherwise))
 
 
 @runs_again
@@ -139,8 +139,11 @@ def _request(alias: str, uuid: UUID, otherwise: Callable[[], bool]) -> bool:
     return was_running or otherwise()
 
 
-def _after_commit(alias: str, act: Callable[[], object]) -> bool:
-    """Return what came of it; True where it has to wait for the commit."""
+def after_commit(alias: str, act: Callable[[], object]) -> bool:
+    """Do something once the caller has committed, at once where nothing is open.
+
+    Returns what came of it; True where it has to wait.
+    """
     if not connections[alias].in_atomic_block:
         return bool(act())
     transaction.on_commit(act, using=alias, robust=True)

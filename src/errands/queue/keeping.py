@@ -59,7 +59,8 @@ def keep_in_seconds(keep: Keep) -> dict[str, float] | None:
 
 def site_keeps(*, has_succeeded: bool) -> timedelta:
     """Return how long the site keeps results that do not say it themselves."""
-    return settings().keep_succeeded if has_succeeded else settings().keep_failed
+    keep = settings().keep_succeeded if has_succeeded else settings().keep_failed
+    return min(keep, LONGEST)
 
 
 def site_keeps_nothing(*, has_succeeded: bool) -> timedelta | None:

@@ -55,12 +55,17 @@ class Finish(NamedTuple):
     expires_at: datetime | None = None
     concurrency_key: str | None = None
 
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """What statements write."""
+        return self[:-1]
+
 
 class Requeue(NamedTuple):
     """A claimed row becomes claimable again, at once or when due.
 
     ``unless_started`` is for a task that must not be started twice: where it
-    has been started, the row is left as it is.
+    has been started, the row is left as it is, to end as ``lost`` says.
     """
 
     id: int
@@ -76,6 +81,17 @@ class Requeue(NamedTuple):
     metadata: str | None = None
     unless_started: bool = False
     concurrency_key: str | None = None
+    lost: Finish | None = None
+
+    @property
+    def columns(self) -> tuple[Any, ...]:
+        """What statements write."""
+        return self[:-2]
+
+    def noting(self, metadata: str | None) -> "Requeue":
+        """Return the same with new metadata, whatever becomes of it."""
+        lost = self.lost and self.lost._replace(metadata=metadata)
+        return self._replace(metadata=metadata, lost=lost)
 
 
 type Record = Finish | Requeue
@@ -86,10 +102,13 @@ def record_of(settlement: Settlement) -> Record:
     claim, outcome = settlement.claim, settlement.outcome
     match outcome:
         case Snoozed(after):
-            given_back = released(claim, due_at=settlement.finished_at + after)
-            return given_back._replace(metadata=settlement.metadata)
+            due_at, name = settlement.finished_at + after, settlement.worker_name
+            given_back = released(claim, due_at=due_at, worker_name=name)
+            return given_back.noting(settlement.metadata)
         case Interrupted():
             record = interrupted(claim, worker_name=settlement.worker_name)
+            if isinstance(record, Requeue):
+                return record.noting(settlement.metadata)
             return record._replace(metadata=settlement.metadata)
         case Retry(after, error):
             return _requeue(
@@ -109,10 +128,13 @@ def record_of(settlement: Settlement) -> Record:
             return _ended(settlement, STATUSES[type(outcome)], errors=errors)
 
 
-def released(claim: Claim, *, due_at: datetime | None = None) -> Requeue:
+def released(
+    claim: Claim, *, due_at: datetime | None = None, worker_name: str | None = None
+) -> Requeue:
     """Return what giving back an unstarted claim writes: it costs nothing.
 
-    A suspect stays one until it has run.
+    A suspect stays one until it has run. ``worker_name`` is whose attempt it was
+    if it has been started all the same.
     """
     state = TaskState.READY if due_at is None else TaskState.SCHEDULED
     return _requeue(
@@ -120,6 +142,7 @@ def released(claim: Claim, *, due_at: datetime | None = None) -> Requeue:
         state=TaskState.SUSPECT if claim.is_suspect else state,
         run_at=due_at or claim.run_at,
         attempt=claim.attempt - 1,
+        lost=_lost(claim, worker_name) if claim.at_most_once else None,
     )
 
 
@@ -137,7 +160,8 @@ def interrupted(claim: Claim, *, worker_name: str) -> Record:
         if isinstance(record, Requeue):
             return record._replace(state=TaskState.READY)
         return record
-    return released(claim)._replace(releases=claim.releases + 1)
+    given_back = released(claim, worker_name=worker_name)
+    return given_back._replace(releases=claim.releases + 1)
 
 
 def crashed(claim: Claim, error: TaskCrashed, *, worker_name: str) -> Record:
@@ -195,27 +219,6 @@ def timed_out(claim: Claim, error: TaskTimeout, *, worker_name: str) -> Record:
     )
 
 
-def lost(record: Requeue) -> Finish:
-    """Return how a task ends that had been started and must not be twice."""
-    told, now = json.loads(record.errors), timezone.now()
-    error = AttemptError.of(TaskCrashed("It had been started, and is not started twice."))
-    return Finish(
-        id=record.id,
-        token=record.token,
-        status=ResultStatus.LOST,
-        attempt=record.attempt + 1,
-        crashes=record.crashes,
-        errors=json.dumps([*told, stored_error(error)][-ERRORS_KEPT:]),
-        worker_ids=record.worker_ids,
-        return_value=None,
-        started_at=record.started_at,
-        finished_at=now,
-        expires_at=expiry(now, site_keeps_nothing(has_succeeded=False)),
-        metadata=record.metadata,
-        concurrency_key=record.concurrency_key,
-    )
-
-
 def refused(record: Record, error: Exception) -> Finish:
     """Return the plainest end for a row whose record the database refuses."""
     plain = AttemptError.of(ResultError(f"Refused by the database: {error!r}"))
@@ -266,6 +269,22 @@ def _ended(
         metadata=settlement.metadata,
         expires_at=expiry(finished_at, keep),
         concurrency_key=claim.concurrency_key,
+    )
+
+
+def _lost(claim: Claim, worker_name: str | None) -> Finish:
+    """Return how a task ends that had been started and must not be twice."""
+    now = timezone.now()
+    error = AttemptError.of(TaskCrashed("It had been started, and is not started twice."))
+    before = json.dumps(claim.worker_ids)
+    return _finish(
+        claim,
+        ResultStatus.LOST,
+        errors=_errors(claim, error),
+        worker_ids=before if worker_name is None else _workers(claim, worker_name),
+        started_at=claim.started_at,
+        finished_at=now,
+        expires_at=expiry(now, kept(claim.path, claim.payload, has_succeeded=False)),
     )
 
 

@@ -50,7 +50,6 @@ from errands.queue.records import (
     Finish,
     Record,
     Requeue,
-    lost,
     record_of,
     refused,
     released,
@@ -371,7 +370,9 @@ class Store:
     def _record(self, cursor: CursorWrapper, records: Sequence[Record]) -> set[int]:
         """Write records; what frees slots promotes who waits for them."""
         statements, done = self._statements, set[int]()
-        keys = sorted({record.concurrency_key or "" for record in records} - {""})
+        keys = sorted(
+            {each.concurrency_key for each in records if each.concurrency_key is not None}
+        )
         finished = [record for record in records if isinstance(record, Finish)]
         requeued = [record for record in records if isinstance(record, Requeue)]
         if keys:
@@ -379,9 +380,9 @@ class Store:
         if requeued:
             done |= statements.requeue(cursor, requeued)
             finished += [
-                lost(record)
+                record.lost
                 for record in requeued
-                if record.unless_started and record.id not in done
+                if record.lost is not None and record.id not in done
             ]
         if finished:
             done |= statements.finish(cursor, finished)

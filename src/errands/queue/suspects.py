@@ -55,7 +55,7 @@ def claim_suspect(store: Store, worker_id: UUID, selection: Selection) -> Claim 
     for row_id, key, limit in _choose(store, selection, limit=LOOKED_AT):
         with brief(store.alias) as cursor:
             slot = _free_slot(store, cursor, key=key, limit=limit)
-            if key and slot is None:
+            if key is not None and slot is None:
                 continue
             if _take(store, cursor, worker_id, row_id=row_id, slot=slot):
                 held = _statements(store).running(cursor, worker_id.hex, LOOKED_AT)

@@ -10,27 +10,24 @@ each failed task as well, since ``django.tasks`` logs it as an ERROR; with
 """
 
 import logging
-import sys
 from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import mail_admins
 from django.db import DEFAULT_DB_ALIAS
-from django.tasks import TaskResult, TaskResultStatus, task_backends
+from django.tasks import TaskResult, task_backends
 from django.utils import timezone
 from django.utils.log import AdminEmailHandler
 
 from errands.conf import settings
-from errands.exceptions import TaskCancelled
 from errands.queue.models import ResultRow
 from errands.queue.states import ResultStatus
-from errands.tasks.attempt import options_of
+from errands.tasks.ending import has_failed
 from errands.tasks.hearing import connect_to_ends
 from errands.tasks.rates import Rate
 from errands.text import clean_line
 
-CANCELLED = f"{TaskCancelled.__module__}.{TaskCancelled.__qualname__}"
 QUIET = {ResultStatus.SUCCEEDED, ResultStatus.CANCELLED, ResultStatus.DISCARDED}
 
 
@@ -50,7 +47,7 @@ def connect() -> None:
 
 def mail_failure(*, task_result: TaskResult, **kwargs: Any) -> None:
     """Mail what failed, unless a mail of the same task was sent a while ago."""
-    if task_result.status != TaskResultStatus.FAILED or _is_quiet(task_result):
+    if not has_failed(task_result):
         return
     from errands.queue import rates
 
@@ -65,12 +62,6 @@ def mail_failure(*, task_result: TaskResult, **kwargs: Any) -> None:
 def is_not_of_a_task(record: logging.LogRecord) -> bool:
     """Return whether a record is none of a task that failed."""
     return record.name != "django.tasks"
-
-
-def _is_quiet(task_result: TaskResult) -> bool:
-    if task_result.errors and task_result.errors[-1].exception_class_path == CANCELLED:
-        return True
-    return isinstance(sys.exception(), options_of(task_result.task).discard_on)
 
 
 def _alias_of(task_result: TaskResult) -> str:

@@ -1,10 +1,10 @@
 """Whether anybody would hear a signal of ``django.tasks``.
 
-Django connects a receiver of its own to each, which writes to its log. Where it
-is the only one and the log takes nothing of its level, to send is in vain; for
-thousands of tasks that is felt. Our own receivers of ``task_finished`` look
-after jobs, and tasks that failed: with them alone, the success of any other
-task is in vain too.
+Django connects a receiver of its own to each, which writes to its log (of ends
+ours does, in its place). Where it is the only one and the log takes nothing of
+its level, to send is in vain; for thousands of tasks that is felt. Our own
+receivers of ``task_finished`` look after jobs, and tasks that failed: with them
+alone, the success of any other task is in vain too.
 """
 
 import logging
@@ -13,6 +13,8 @@ from typing import Any
 
 from django.dispatch import Signal
 from django.tasks import Task, signals
+
+from errands.tasks.ending import log_end
 
 
 def _with_only(receiver: Callable[..., Any]) -> Signal:
@@ -24,7 +26,7 @@ def _with_only(receiver: Callable[..., Any]) -> Signal:
 LOGGING = {
     signals.task_enqueued: (_with_only(signals.log_task_enqueued), logging.DEBUG),
     signals.task_started: (_with_only(signals.log_task_started), logging.INFO),
-    signals.task_finished: (_with_only(signals.log_task_finished), logging.INFO),
+    signals.task_finished: (_with_only(log_end), logging.INFO),
 }
 
 logger = logging.getLogger("django.tasks")

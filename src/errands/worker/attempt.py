@@ -76,7 +76,7 @@ class Attempt:
         )
         return self.failed(error)
 
-    def failed(self, error: Exception) -> Outcome:
+    def failed(self, error: BaseException) -> Outcome:
         """Return what it means that the attempt has failed after its code returned."""
         allowed = self.claim.max_attempts
         return judge(error, self.task, self.result, max_attempts=allowed)

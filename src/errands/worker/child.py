@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import django
+from django.apps import apps
 
 from errands.worker.lifeline import follow, take_standard_input
 from errands.worker.slots import Slots
@@ -63,7 +64,9 @@ def work(slots: Slots, options_json: str) -> bool:
     leave_signals_here()
     follow(take_standard_input(), stop)
     faulthandler.enable()
-    django.setup()
+    if not apps.ready:
+        # In a copy it would undo what the site did to its logs when it got ready.
+        django.setup()
     from errands.tasks.interrupting import raise_again_what_python_drops
     from errands.tasks.registry import registry
     from errands.worker.connections import keep_connections

@@ -26,6 +26,8 @@ from errands.worker.workplace import Attempted
 
 logger = logging.getLogger("errands.worker")
 
+RELEASES_WITHOUT_CHARGE = 3
+
 
 class _RollBack(Exception):
     """Leaves the transaction."""
@@ -46,11 +48,8 @@ def in_one_transaction(
                 raise _RollBack
     except _RollBack:
         pass
-    except Error as error:
-        if _is_outage(error):
-            attempted = _asked(store, attempt, attempted)
-        else:
-            attempted = attempt.ended(attempt.failed(error))
+    except BaseException as error:  # noqa: BLE001 - a hook after COMMIT raises anything
+        attempted = _asked(store, attempt, attempted, error=error)
     else:
         attempted = attempted._replace(is_settled=True)
     clean_connections()
@@ -64,6 +63,40 @@ def _performed(attempt: Attempt, perform: Callable[[], Outcome]) -> Outcome:
         return attempt.judged(outcome, clean_connections())
 
 
+def _asked(
+    store: Store, attempt: Attempt, attempted: Attempted, *, error: BaseException
+) -> Attempted:
+    """Find out whether COMMIT had done its work when something was raised.
+
+    Its answer may have been lost, or a hook of ``on_commit`` have raised after it.
+    """
+    try:
+        clean_connections()
+        if not store.was_settled(attempt.claim):
+            return attempt.ended(_undone(attempt, attempted, error))
+    except Error:
+        logger.warning("Task id=%s: COMMIT unanswered", attempt.claim.uuid)
+        return attempt.ended(Interrupted())
+    logger.warning(
+        "Task id=%s is done; what was raised after its COMMIT changes nothing",
+        attempt.claim.uuid,
+        exc_info=error,
+    )
+    return attempted._replace(is_settled=True)
+
+
+def _undone(attempt: Attempt, attempted: Attempted, error: BaseException) -> Outcome:
+    """Return how an attempt ended of which nothing was committed.
+
+    An outage costs it nothing. But a task may break its connection itself, each
+    time, so what was given back before is charged if it had been performed.
+    """
+    was_performed = not isinstance(attempted.settlement.outcome, Interrupted)
+    if was_performed and attempt.claim.releases >= RELEASES_WITHOUT_CHARGE:
+        return attempt.failed(error)
+    return Interrupted() if _is_outage(error) else attempt.failed(error)
+
+
 def _is_outage(error: BaseException | None) -> bool:
     """Return whether the connection broke; leaving the transaction may hide that."""
     while error is not None:
@@ -71,14 +104,3 @@ def _is_outage(error: BaseException | None) -> bool:
             return True
         error = error.__context__
     return False
-
-
-def _asked(store: Store, attempt: Attempt, attempted: Attempted) -> Attempted:
-    """Find out whether COMMIT did its work before the answer was lost."""
-    try:
-        clean_connections()
-        if store.was_settled(attempt.claim):
-            return attempted._replace(is_settled=True)
-    except Error:
-        logger.warning("Task id=%s: COMMIT unanswered", attempt.claim.uuid)
-    return attempt.ended(Interrupted())

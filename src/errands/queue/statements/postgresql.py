@@ -340,7 +340,7 @@ class PostgreSQLStatements(Statements):
 
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Move running rows to the results; return the ids moved."""
-        columns = zip(*(record[:-1] for record in records), strict=True)
+        columns = zip(*(record.columns for record in records), strict=True)
         cursor.execute(FINISH, [_column(values) for values in columns])
         return {row[0] for row in cursor.fetchall()}
 

@@ -131,11 +131,8 @@ def _is_error(stored: Any) -> bool:
 
 
 def dumped(records: Sequence[Finish] | Sequence[Requeue]) -> str:
-    """Return records as one JSON parameter: a list of lists of their columns.
-
-    The last field, ``concurrency_key``, is none of these.
-    """
-    return ENCODER.encode([record[:-1] for record in records])
+    """Return records as one JSON parameter: a list of lists of their columns."""
+    return ENCODER.encode([record.columns for record in records])
 
 
 def as_uuid(stored: UUID | str) -> UUID:

@@ -1,0 +1,47 @@
+"""Whether a task that has ended has failed, and what Django's log says of it.
+
+To ``django.tasks`` a cancelled or discarded task is FAILED, and its log tells of
+it as an ERROR, which wakes people and fills error trackers. Nobody need do
+anything about these, so with errands they are an INFO.
+"""
+
+import logging
+import sys
+from typing import Any
+
+from django.tasks import TaskResult, TaskResultStatus
+from django.tasks.signals import log_task_finished, task_finished
+
+from errands.exceptions import TaskCancelled
+from errands.tasks.attempt import options_of
+
+CANCELLED = f"{TaskCancelled.__module__}.{TaskCancelled.__qualname__}"
+
+logger = logging.getLogger("django.tasks")
+
+
+def has_failed(task_result: TaskResult) -> bool:
+    """Return whether a task has failed for good, in a receiver of ``task_finished``.
+
+    Neither cancelled nor discarded, also before it was attempted.
+    """
+    if task_result.status != TaskResultStatus.FAILED:
+        return False
+    if task_result.errors and task_result.errors[-1].exception_class_path == CANCELLED:
+        return False
+    return not isinstance(sys.exception(), options_of(task_result.task).discard_on)
+
+
+def log_end(sender: type, task_result: TaskResult, **told: Any) -> None:
+    """Log the end of a task as Django does, an ERROR only where it has failed."""
+    if has_failed(task_result) or task_result.status != TaskResultStatus.FAILED:
+        log_task_finished(sender, task_result, **told)
+        return
+    told_of = task_result.id, task_result.task.module_path, task_result.status
+    logger.info("Task id=%s path=%s state=%s, no failure", *told_of)
+
+
+def connect() -> None:
+    """Take the place of Django's own receiver."""
+    task_finished.disconnect(log_task_finished)
+    task_finished.connect(log_end)
