@@ -57,9 +57,16 @@ def hold_when_told_to_stop(context: TaskContext, directory: str) -> int:
 
 
 @task
-def exit_process() -> None:
+def exit_process(code: int = 3) -> None:
     """End the process without a word."""
-    os._exit(3)
+    os._exit(code)
+
+
+@task
+def stop_process() -> int:
+    """Send SIGTERM to the process."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    return os.getpid()
 
 
 @task

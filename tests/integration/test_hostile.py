@@ -34,6 +34,7 @@ def crashing() -> Expected:
     crashed = ResultStatus.CRASHED
     return {
         "os._exit": (hostile_tasks.exit_process.enqueue(), crashed, "exit code 3"),
+        "as if done": (hostile_tasks.exit_process.enqueue(0), crashed, "exit code 0"),
         "segfault": (hostile_tasks.crash_process.enqueue(), crashed, "SIGSEGV"),
         "out of memory": (hostile_tasks.kill_process.enqueue(), crashed, "SIGKILL"),
     }

@@ -187,6 +187,26 @@ def test_a_process_that_has_done_its_share_is_replaced_and_nothing_is_lost(
     assert not ResultRow.objects.exclude(crashes=0, attempt=1).exists()
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_process_that_somebody_else_stops_is_replaced(
+    start_worker: StartWorker, processes: str
+):
+    worker = start_worker("--processes", processes).is_ready()
+    stopped = hostile_tasks.stop_process.enqueue_many([((), {})] * 3)
+    eventually(lambda: ResultRow.objects.count() == 3, "three processes were stopped")
+
+    later = hostile_tasks.whose_process.enqueue()
+    eventually(lambda: ResultRow.objects.count() == 4, "another one works")
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0, worker.errors
+    later.refresh()
+    for result in stopped:
+        result.refresh()
+    assert later.return_value not in {result.return_value for result in stopped}
+    assert not ResultRow.objects.exclude(crashes=0, attempt=1).exists()
+
+
 def test_a_process_that_grew_too_large_is_replaced(start_worker: StartWorker):
     first = hostile_tasks.whose_process.enqueue()
     worker = start_worker("--max-rss", "1").is_ready()

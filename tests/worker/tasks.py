@@ -308,6 +308,22 @@ async def exit_in_forgotten_child() -> str:
     return "done"
 
 
+@task
+async def leave_a_stubborn_one() -> str:
+    """Start what refuses to be cancelled."""
+
+    async def refuse() -> None:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                cancelled.append("refused")
+
+    behind.add(asyncio.create_task(refuse()))
+    await asyncio.sleep(0)
+    return "done"
+
+
 @task(max_attempts=1)
 async def cancel_everybody() -> None:
     """Cancel all that runs on the loop."""

@@ -1,9 +1,11 @@
 """Coroutines side by side: each has its own context, none takes others down."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty
+from threading import Thread
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +17,7 @@ from errands.exceptions import TaskCancelled
 from errands.queue.claims import Claim, Selection
 from errands.queue.store import Store
 from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Retry, Succeeded
+from errands.worker import leftovers
 from errands.worker.attempt import Attempt
 from errands.worker.attempts import Attempts
 from errands.worker.executor import Executor
@@ -235,3 +238,36 @@ def test_places_are_named_and_given_back(start, ended, workplace, executor):
 
     assert {claim.id for claim in claims} <= named
     assert executor._loop._places.qsize() == COROUTINES
+
+
+@pytest.mark.parametrize("place", ["on the loop", "in a thread"])
+def test_what_refuses_to_end_holds_up_nobody(
+    workplace, executor, start, ended, monkeypatch, place
+):
+    monkeypatch.setattr(leftovers, "LEFTOVER_SECONDS", 0.01)
+    if place == "in a thread":
+        monkeypatch.setattr(executor._loop, "take", lambda attempt: False)
+    tasks.leave_a_stubborn_one.enqueue()
+
+    start(1)
+
+    assert outcomes(ended(1)) == [Succeeded("done")]
+    assert "refused" in tasks.cancelled
+
+
+def test_a_loop_whose_descriptors_are_gone_stops_its_process(
+    workplace, executor, monkeypatch, caplog
+):
+    def broken() -> None:
+        raise OSError("Bad file descriptor")
+
+    loop = asyncio.new_event_loop()
+    monkeypatch.setattr(loop, "run_forever", broken)
+
+    of_the_loop = Thread(target=executor._loop._run, args=[loop])
+    of_the_loop.start()
+    of_the_loop.join(60)
+    loop.close()
+
+    assert workplace.stop.is_requested
+    assert "the event loop is broken" in caplog.text

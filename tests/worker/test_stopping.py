@@ -96,6 +96,16 @@ def test_a_lifeline_that_ends_is_a_request_however_it_ends(stop: Stop, pipe, ord
     assert not stop.is_overdue
 
 
+def test_a_lifeline_that_a_task_has_closed_is_a_request(stop: Stop):
+    reading, writing = os.pipe()
+    os.close(reading)
+
+    follow(reading, stop).join(60)
+
+    assert stop.is_requested
+    os.close(writing)
+
+
 def test_the_supervisor_can_order_to_stop_at_once(stop: Stop, pipe):
     followed(stop, pipe, STOP + AT_ONCE)
 

@@ -40,6 +40,7 @@ def test_a_process_that_the_system_refuses_is_started_later(
     assert "does not let us start a process" in caplog.text
     place.order(b"s")
     monkeypatch.setattr(place, "_process", SimpleNamespace(poll=lambda: 0))
+    place.slots.say_goodbye(is_done=True)
     assert place.bury() is None
     assert open_files() <= before
     place.slots.close()

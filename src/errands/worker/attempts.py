@@ -13,7 +13,7 @@ changed for the whole process is put back when no other runs.
 
 import logging
 import time
-from asyncio import CancelledError, create_task, wait
+from asyncio import CancelledError, all_tasks, create_task, current_task, wait
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -34,6 +34,7 @@ from errands.tasks.outcomes import AttemptError, Failed, Outcome, Snoozed
 from errands.tasks.rates import Rate
 from errands.tasks.registry import registry
 from errands.tasks.signals import tell
+from errands.worker import leftovers
 from errands.worker.attempt import Attempt
 from errands.worker.connections import clean_connections
 from errands.worker.oversight import Oversight
@@ -100,7 +101,7 @@ class Attempts:
         """
         try:
             if attempt.is_async:
-                return attempt.context.run(async_to_sync(self.arun), attempt, place)
+                return attempt.context.run(async_to_sync(self._arun), attempt, place)
             with self._oversight.of(attempt, place):
                 return attempt.context.run(self._run, attempt)
         except BaseException as escaped:  # noqa: BLE001 - logged
@@ -116,6 +117,13 @@ class Attempts:
             return attempt.ended(attempt.judged(outcome, left_open))
         except (Exception, CancelledError) as escaped:  # noqa: BLE001 - logged
             return self._broken(attempt, escaped)
+
+    async def _arun(self, attempt: Attempt, place: int) -> Attempted:
+        """Run an attempt on a loop of its own, which ends with it."""
+        attempted = await self.arun(attempt, place)
+        with suppress(CancelledError):
+            await leftovers.end(all_tasks() - {current_task()})
+        return attempted
 
     def _prepared(self, attempt: Attempt) -> Attempt | Attempted:
         claim = attempt.claim

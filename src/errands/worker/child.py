@@ -21,6 +21,7 @@ import logging
 import os
 import signal
 import sys
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import NoReturn
@@ -45,9 +46,12 @@ def main(slots_path: str, options_json: str) -> NoReturn:
     except BaseException:
         logger.exception("worker process %d broke", os.getpid())
     finally:
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        # A task may have closed them, or put anything in their place.
+        with suppress(Exception):
+            logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(Exception):
+                stream.flush()
         os._exit(code)
 
 
@@ -77,7 +81,10 @@ def work(slots: Slots, options_json: str) -> bool:
     raise_again_what_python_drops()
     registry.load()
     collect_rarely()
-    return Crew(WorkerOptions.parse(options_json), stop, slots).work()
+    has_settled_all = Crew(WorkerOptions.parse(options_json), stop, slots).work()
+    if has_settled_all:
+        slots.say_goodbye(is_done=not stop.is_requested)
+    return has_settled_all
 
 
 def collect_rarely() -> None:

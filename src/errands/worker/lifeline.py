@@ -77,9 +77,11 @@ def follow(lifeline: int, stop: Stop) -> threading.Thread:
 
 
 def _obey(lifeline: int, stop: Stop) -> None:
-    while order := os.read(lifeline, 1):
-        if order == AT_ONCE:
-            stop.insist()
-        else:
-            stop.request()
+    # A task may have closed it, or put something else in its place.
+    with suppress(OSError):
+        while order := os.read(lifeline, 1):
+            if order == AT_ONCE:
+                stop.insist()
+            else:
+                stop.request()
     stop.request()

@@ -21,14 +21,12 @@ from typing import Any
 from weakref import WeakSet
 
 from errands.tasks.outcomes import Interrupted
+from errands.worker import leftovers
 from errands.worker.attempt import Attempt
 from errands.worker.attempts import Attempts
 from errands.worker.workplace import Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")
-
-LEFTOVER_SECONDS = 1.0
-
 
 _started: ContextVar[WeakSet["asyncio.Task[Any]"] | None] = ContextVar(
     "errands_started", default=None
@@ -81,7 +79,7 @@ class Loop:
         _started.set(started)
         attempted = await self._attempts.arun(attempt, place)
         with suppress(asyncio.CancelledError):
-            await _end(started)
+            await leftovers.end(started)
         return attempted
 
     def _ended(
@@ -107,11 +105,19 @@ class Loop:
             return self._loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run for ever: what an asyncio task of a task raises ends no loop."""
+        """Run for ever: what an asyncio task of a task raises ends no loop.
+
+        But for one whose descriptors a task has closed: it would raise for ever. Then
+        this process stops, which gives back what is awaited.
+        """
         asyncio.set_event_loop(loop)
         while True:
             try:
                 loop.run_forever()
+            except OSError:
+                logger.exception("the event loop is broken; this process stops")
+                self._workplace.stop.request()
+                return
             except BaseException:
                 logger.exception("a task broke out of the event loop")
 
@@ -125,12 +131,3 @@ def _remembering(
     if started is not None:
         started.add(made)
     return made
-
-
-async def _end(started: "WeakSet[asyncio.Task[Any]]") -> None:
-    """Cancel what an attempt has left running, and give it a second to end."""
-    left = {task for task in started if not task.done()}
-    for task in left:
-        task.cancel()
-    if left:
-        await asyncio.wait(left, timeout=LEFTOVER_SECONDS)

@@ -2,7 +2,7 @@
 
 ::
 
-    empty ──start──► running ──exit code 0──► empty: done, stopped, or leaving
+    empty ──start──► running ──goodbye──────► empty: done, stopped, or leaving
       ▲                 │
       ├─── at once ─────┼──a task overdue: killed──► empty: a loss
       └─── back-off ────┴──anything else───────────► empty: a loss
@@ -117,14 +117,14 @@ class Place:
         if self._lifeline:
             self._lifeline.close()
         self._process = self._lifeline = None
-        if not code:
+        if not code and self.slots.has_said_goodbye:
             return None
         worker_id = self.slots.worker_id
         if self._killed_ns:
             # What had ended between the look and the kill is not to blame.
             overdue = frozenset(self.slots.overdue(self._killed_ns))
             return Loss(worker_id, OVERDUE, overdue=overdue)
-        cause = cause_of_death(code)
+        cause = cause_of_death(code or 0)
         return Loss(worker_id, cause, started=frozenset(self.slots.started))
 
     def next_pause(self) -> float:

@@ -7,6 +7,8 @@
     word 3, 4   tasks that ended well, and not
     word 5      attempts that count for ``--limit``
     word 6      raised whenever somebody saw suspects that wait
+    word 7      how the child has ended by itself: 1 with nothing left to do,
+                2 because somebody told it to stop; 0 where it has not
     then, for each place (first the threads, behind them the coroutines):
     first       the id of the task that started there last (0: none)
     second      the instant that task is overdue, in ns of the monotonic
@@ -33,8 +35,10 @@ from pathlib import Path
 from uuid import UUID
 
 WORD = 8
-STAGE, IDENTITY, SUCCEEDED, FAILED, ATTEMPTS, SUSPECTS, PLACES = 0, 1, 3, 4, 5, 6, 7
+STAGE, IDENTITY, SUCCEEDED, FAILED = 0, 1, 3, 4
+ATTEMPTS, SUSPECTS, END, PLACES = 5, 6, 7, 8
 READY, LEAVING = 1, 2
+DONE, STOPPED = 1, 2
 LOWER_HALF = (1 << 64) - 1
 
 
@@ -65,7 +69,7 @@ class Slots:
 
     def prepare(self, worker_id: UUID) -> None:
         """Clear what the last child left; the counts go on."""
-        self._words[STAGE] = 0
+        self._words[STAGE] = self._words[END] = 0
         self.identify(worker_id)
         for word in range(PLACES, len(self._words)):
             self._words[word] = 0
@@ -108,6 +112,10 @@ class Slots:
         """Note that the child ends soon, and that another should follow it."""
         self._words[STAGE] = LEAVING
 
+    def say_goodbye(self, *, is_done: bool) -> None:
+        """Note that the child ends, and holds nothing any more."""
+        self._words[END] = DONE if is_done else STOPPED
+
     def report_suspects(self) -> None:
         """Note that suspects wait in the queue. Only one thread of the child may."""
         self._words[SUSPECTS] += 1
@@ -121,6 +129,16 @@ class Slots:
     def is_leaving(self) -> bool:
         """Whether the child ends, or ended, to be replaced."""
         return self._words[STAGE] == LEAVING
+
+    @property
+    def has_said_goodbye(self) -> bool:
+        """Whether the child has ended by itself, with all of it settled."""
+        return self._words[END] != 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the child has ended because nothing was left to do."""
+        return self._words[END] == DONE
 
     @property
     def worker_id(self) -> UUID:

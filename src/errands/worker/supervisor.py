@@ -9,6 +9,7 @@
     none can be started            ──► again after 0.1 s, doubling to 30 s
     a task is overdue              ──► SIGKILL to its child; as above
     a child leaves (--max-tasks)   ──► a new child
+    somebody else stops a child    ──► a new child
     suspects wait                  ──► a quarantine process (quarantine.py)
 
 It runs no task and holds none. All is done by the main thread, one thing after
@@ -54,6 +55,7 @@ logger = logging.getLogger("errands.worker")
 
 TICK_SECONDS = 0.1
 RESCUE_AGAIN_SECONDS = 5.0
+STOPPED_SECONDS = 0.5
 PATIENCE_SECONDS = 10.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Where there is none, children that have ended are found by looking around.
@@ -192,11 +194,14 @@ class Supervisor:
             if not (self._is_ready or place.slots.is_ready or place.options.quarantine):
                 self._broken_by = loss.cause
                 self.stop()
-        is_over = loss is None and not place.slots.is_leaving
+        is_over = loss is None and place.slots.is_done and not place.slots.is_leaving
         if is_over or self._is_stopping or place.options.quarantine:
             self._open.discard(place)
-        elif loss is None:
+        elif loss is None and place.slots.is_leaving:
             self._start(place)
+        elif loss is None:
+            # Told to stop by somebody else; who told all of us tells us as well.
+            self._later(STOPPED_SECONDS, partial(self._start, place))
         else:
             self._later(place.next_pause(), partial(self._start, place))
 
