@@ -198,9 +198,10 @@ def test_a_task_that_breaks_its_own_connection_is_charged_in_the_end(
     outcomes = [make(tasks.write, "Anna", at_commit=broken).settlement.outcome]
     for releases in range(1, 4):
         TaskRow.objects.update(releases=releases, attempt=0, state=TaskState.READY)
+        claimed = claim()
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(BaseDatabaseWrapper, "commit", broken)
-            attempted = Attempts(real_workplace).make(claim())
+            attempted = Attempts(real_workplace).make(claimed)
         outcomes.append(attempted.settlement.outcome)
 
     assert outcomes[:3] == [Interrupted()] * 3

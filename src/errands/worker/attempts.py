@@ -25,11 +25,12 @@ from django.db import InterfaceError, OperationalError
 from django.tasks.signals import task_started
 
 from errands.conf import settings
-from errands.exceptions import TaskCancelled, UnknownTask
+from errands.exceptions import DecodeError, TaskCancelled, UnknownTask
 from errands.queue.claims import Claim, Payload
 from errands.tasks.attempt import Terms, aperform, options_of, perform
 from errands.tasks.hearing import is_heard
 from errands.tasks.interrupting import Control
+from errands.tasks.keys import KEY_LIMIT
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Snoozed
 from errands.tasks.rates import Rate
 from errands.tasks.registry import registry
@@ -174,6 +175,8 @@ class Attempts:
         if "rate" not in call.options:
             return None
         key, text = call.options["rate"]
+        if not isinstance(key, str) or len(key) > KEY_LIMIT:
+            raise DecodeError(f"The stored call has {key!r:.50} for the key of a rate.")
         return self._workplace.store.take(key, Rate.parse(text))
 
     def _unknown(self, claim: Claim) -> Outcome:

@@ -15,7 +15,8 @@
 It runs no task and holds none. All is done by the main thread, one thing after
 the other: it looks around ten times a second, and at once after a signal, whose
 handlers only put events into a queue. It has no other thread, so that children
-can be copies of it (forking.py).
+can be copies of it (forking.py); but below ``runserver`` one follows a lifeline,
+and children are new interpreters.
 
 If it dies, by any cause, the lifelines of its children end and they stop as
 after SIGTERM. If a child dies while the database is away, its rescue is tried
