@@ -100,6 +100,29 @@ def test_a_marked_test_runs_its_tasks_inline(shop: pytest.Pytester) -> None:
     run(shop, "--strict-markers").assert_outcomes(passed=4)
 
 
+def test_a_marker_with_an_argument_without_a_name_is_refused(
+    shop: pytest.Pytester,
+) -> None:
+    shop.makepyfile(
+        test_shop="""
+        import pytest
+        from shop_tasks import pack
+
+        @pytest.mark.errands_inline(False)
+        def test_marked(db):
+            pack.enqueue(7)
+        """
+    )
+
+    result = run(shop)
+
+    result.assert_outcomes(errors=1)
+    assert (
+        "@pytest.mark.errands_inline(False) has arguments without a name, which it does "
+        "not take. Write @pytest.mark.errands_inline(raise_errors=…)."
+    ) in result.stdout.lines
+
+
 def test_the_message_points_at_the_test(shop: pytest.Pytester) -> None:
     shop.makepyfile(
         test_shop="""

@@ -34,6 +34,13 @@ def _errands_inline(request: pytest.FixtureRequest) -> Iterator[None]:
     if marker is None:
         yield
         return
+    if marker.args:
+        told = ", ".join(map(repr, marker.args))
+        pytest.fail(
+            f"@pytest.mark.{INLINE}({told}) has arguments without a name, which it does "
+            f"not take. Write @pytest.mark.{INLINE}(raise_errors=…).",
+            pytrace=False,
+        )
     with import_module("errands.testing").inline(**marker.kwargs):
         yield
 
