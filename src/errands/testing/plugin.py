@@ -1,4 +1,4 @@
-"""The pytest plugin: a fixture, a marker, and no connection left behind.
+"""The pytest plugin: a fixture, a marker, and nothing left behind.
 
 Loaded before the settings are: what needs them is imported when it is used.
 """
@@ -55,3 +55,9 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
     """Let go of the test database before it is dropped."""
     if nextitem is None and "errands.sidecar" in sys.modules:
         import_module("errands.sidecar").close_sidecars()
+
+
+def pytest_sessionfinish() -> None:
+    """Leave no file beside a test database that has been deleted."""
+    if "errands.sidecar" in sys.modules:
+        import_module("errands.sidecar").remove_orphans()
