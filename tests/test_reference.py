@@ -3,6 +3,7 @@
 import ast
 import re
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,17 @@ ROOT = Path(__file__).parent.parent
 REFERENCE = (ROOT / "docs" / "reference.md").read_text()
 CODE = set(re.findall(r"`([^`\n]+)`", REFERENCE))
 WORDS = {re.split(r"[(\s]", code)[0] for code in CODE}
+
+
+def names_in_modules() -> set[str]:
+    """Return the names of the section of that name, with their modules."""
+    section = REFERENCE.split("## Names in modules\n", 1)[1].split("\n## ", 1)[0]
+    rows = re.findall(r"^\| (.+?) \| `([\w.]+)` \|", section, re.MULTILINE)
+    return {
+        f"{module}.{name}"
+        for cell, module in rows
+        for name in re.findall(r"`(\w+)", cell)
+    }
 
 
 def test_every_public_name_is_importable_and_sorted():
@@ -42,6 +54,30 @@ def test_every_name_for_tests_is_importable_and_sorted():
 @pytest.mark.parametrize("name", testing.__all__)
 def test_every_name_for_tests_is_in_the_reference(name):
     assert name in WORDS
+
+
+@pytest.mark.parametrize("name", sorted(names_in_modules()))
+def test_every_name_in_a_module_is_importable(name):
+    module, _, attribute = name.rpartition(".")
+
+    assert getattr(import_module(module), attribute) is not None
+
+
+def test_every_name_in_a_module_that_a_page_imports_is_in_the_reference():
+    used = {
+        f"{module}.{name.strip()}"
+        for page in ROOT.glob("docs/**/*.md")
+        for module, names in re.findall(
+            r"^(?:>>> )?from (errands\.[\w.]+) import (.+)$",
+            page.read_text(),
+            re.MULTILINE,
+        )
+        for name in names.split(",")
+        if module != "errands.testing"
+    }
+
+    assert used
+    assert used - names_in_modules() == set()
 
 
 @pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)

@@ -5,20 +5,32 @@ from typing import Any
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
-from django.core.files.storage.handler import InvalidStorageError
 
 from errands.conf import settings
+from errands.text import clean_line
 
 
 @register
 def check_settings(**kwargs: Any) -> list[CheckMessage]:
-    """Check ``ERRANDS``: its keys, its types and the storage it names."""
+    """Check ``ERRANDS``: its keys, its values and the storage it names."""
     try:
-        storage = settings().storage
-        storages[storage]
-    except InvalidStorageError:
-        text = f"ERRANDS['STORAGE'] names {storage!r}, which STORAGES does not define."
-        return [Error(text, id="errands.E011")]
+        alias = settings().storage
     except ImproperlyConfigured as wrong:
         return [Error(str(wrong), id="errands.E010")]
+    return _storage(alias)
+
+
+def _storage(alias: str) -> list[CheckMessage]:
+    if alias not in storages.backends:
+        text = f"ERRANDS['STORAGE'] names {alias!r}, which STORAGES does not define."
+        return [Error(text, id="errands.E011")]
+    try:
+        storages[alias]
+    except Exception as failed:  # noqa: BLE001 - a storage may raise anything
+        text = (
+            f"ERRANDS['STORAGE'] names {alias!r}, which cannot be used: "
+            f"{type(failed).__name__}: {clean_line(failed)}"
+        )
+        hint = f"Look at STORAGES[{alias!r}]."
+        return [Error(text, hint=hint, id="errands.E011")]
     return []

@@ -5,10 +5,12 @@ keys are the field names in upper case. Nothing is read at import.
 """
 
 import difflib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
@@ -29,7 +31,10 @@ class Settings:
     """The ``STORAGES`` alias that keeps the results of jobs."""
 
     heartbeat: timedelta = timedelta(seconds=5)
-    """How often a worker process says that it lives."""
+    """How often a worker process says that it lives; below the lease.
+
+    With a ``LEASE`` under 30 s and no ``HEARTBEAT``, a sixth of the lease.
+    """
 
     lease: timedelta = timedelta(seconds=30)
     """How long after its last heartbeat a worker counts as lost."""
@@ -77,32 +82,102 @@ class Settings:
     """Whether worker processes may be copies of their supervisor."""
 
 
+class Values(NamedTuple):
+    """What a setting takes, in words and as a test."""
+
+    told: str
+    include: Callable[[Any], bool]
+
+
+NOTHING = timedelta()
+# What is added to an instant must not leave the calendar.
+LONGEST = timedelta(days=36_500)
+COUNT = Values("1 or more", lambda number: number >= 1)
+PERIOD = Values(
+    f"a timedelta above zero, at most {LONGEST.days} days",
+    lambda period: NOTHING < period <= LONGEST,
+)
+PATIENCE = Values(
+    f"a timedelta of zero or more, at most {LONGEST.days} days",
+    lambda patience: NOTHING <= patience <= LONGEST,
+)
+KEEPING = Values("a timedelta of zero or more", lambda keeping: keeping >= NOTHING)
+
+KINDS = {
+    bool: "True or False",
+    int: "an int",
+    str: "a str",
+    timedelta: "a timedelta",
+    tuple: "a list of names of modules",
+}
+TAKES = {
+    "IMPORTS": Values(KINDS[tuple], lambda names: all(map(_is_module_name, names))),
+    "BASE_URL": Values(
+        "scheme and host, such as 'https://shop.example'",
+        lambda url: not url or _has_scheme_and_host(url),
+    ),
+    **dict.fromkeys(("THREADS", "COROUTINES", "CRASHES", "RELEASES"), COUNT),
+    **dict.fromkeys(("HEARTBEAT", "LEASE", "SWEEP"), PERIOD),
+    **dict.fromkeys(
+        ("GRACE", "TIMEOUT_GRACE", "UNKNOWN_TASK_PATIENCE", "MAIL_FAILURES_EVERY"),
+        PATIENCE,
+    ),
+    **dict.fromkeys(("KEEP_SUCCEEDED", "KEEP_FAILED"), KEEPING),
+}
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """Return the site's settings, read once.
 
-    Raises ``ImproperlyConfigured`` for an unknown key or a value of the wrong
-    type, naming both and the remedy.
+    Raises ``ImproperlyConfigured`` for an unknown key or a value that means
+    nothing, naming both and the remedy.
     """
-    configured = dict(getattr(django_settings, "ERRANDS", {}))
+    configured = getattr(django_settings, "ERRANDS", {})
+    if not isinstance(configured, Mapping):
+        raise ImproperlyConfigured(f"ERRANDS is {configured!r}; it takes a dict.")
     kinds = {field.name.upper(): type(field.default) for field in fields(Settings)}
-    return Settings(
-        **{key.lower(): _checked(key, value, kinds) for key, value in configured.items()}
-    )
-
-
-def _checked(key: str, value: Any, kinds: dict[str, type]) -> Any:
-    if key not in kinds:
-        near = difflib.get_close_matches(key, kinds, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(kinds)}."
-        raise ImproperlyConfigured(f"Unknown setting '{key}' in ERRANDS. {hint}")
-    if kinds[key] is tuple and isinstance(value, list):
-        return tuple(value)
-    if type(value) is not kinds[key]:
+    chosen = {key: _checked(key, value, kinds) for key, value in configured.items()}
+    if "LEASE" in chosen:
+        # Who shortens the lease alone wants lost workers to be found sooner.
+        chosen.setdefault("HEARTBEAT", min(Settings().heartbeat, chosen["LEASE"] / 6))
+    found = Settings(**{key.lower(): value for key, value in chosen.items()})
+    if found.heartbeat >= found.lease:
         raise ImproperlyConfigured(
-            f"ERRANDS['{key}'] is {value!r}; it takes a {kinds[key].__name__}."
+            f"ERRANDS['HEARTBEAT'] is {found.heartbeat!r}; it takes less than "
+            f"ERRANDS['LEASE'], which is {found.lease!r}."
         )
-    return value
+    return found
+
+
+def _checked(key: Any, value: Any, kinds: dict[str, type]) -> Any:
+    if key not in kinds:
+        near = difflib.get_close_matches(str(key), kinds, n=1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(kinds)}."
+        raise ImproperlyConfigured(f"Unknown setting {key!r} in ERRANDS. {hint}")
+    kind = kinds[key]
+    given = tuple(value) if kind is tuple and isinstance(value, list) else value
+    if type(given) is not kind:
+        raise _refused(key, value, takes=KINDS[kind])
+    if key in TAKES and not TAKES[key].include(given):
+        raise _refused(key, value, takes=TAKES[key].told)
+    return given
+
+
+def _refused(key: str, value: Any, *, takes: str) -> ImproperlyConfigured:
+    return ImproperlyConfigured(f"ERRANDS['{key}'] is {value!r}; it takes {takes}.")
+
+
+def _is_module_name(name: Any) -> bool:
+    return isinstance(name, str) and bool(name)
+
+
+def _has_scheme_and_host(url: str) -> bool:
+    try:
+        address = urlsplit(url)
+        return address.scheme in {"http", "https"} and bool(address.hostname)
+    except ValueError:
+        return False
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

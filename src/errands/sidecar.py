@@ -16,6 +16,7 @@ reader must accept that a row is missing.
 
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, models
@@ -79,6 +80,19 @@ class Sidecar:
         with self._lock:
             self._connection.close()
 
+    def remove_if_orphaned(self) -> None:
+        """Delete the side file of an SQLite database that is gone."""
+        if self.vendor != "sqlite" or self.is_in_memory:
+            return
+        name = str(self._connection.settings_dict["NAME"])
+        side = name.removeprefix("file:").partition("?")[0]
+        if Path(side.removesuffix(SIDE_SUFFIX)).exists():
+            return
+        with self._lock:
+            self._connection.close()
+            for ending in ("", "-wal", "-shm"):
+                Path(f"{side}{ending}").unlink(missing_ok=True)
+
     def _cursor(self) -> "CursorWrapper":
         cursor = self._connection.cursor()
         if self._prepared is not self._connection.connection:
@@ -121,6 +135,12 @@ def close_sidecars() -> None:
     for known in _sidecars.values():
         if not known.is_in_memory:
             known.close()
+
+
+def remove_orphans() -> None:
+    """Delete the side files of SQLite databases that are gone, as a test's is."""
+    for known in _sidecars.values():
+        known.remove_if_orphaned()
 
 
 def _connection_beside(alias: str) -> BaseDatabaseWrapper:

@@ -1,14 +1,17 @@
 """What the doctor sees in databases, workers and the site."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
+from getpass import getuser
 from io import StringIO
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, connections, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
 from errands.doctor import database, site, work
@@ -17,7 +20,11 @@ from errands.queue import liveness
 from errands.queue.models import TaskRow
 from errands.queue.store import Store
 from errands.sidecar import sidecar
+from tests.servers import postgresql
 from tests.testapp import tasks
+
+IN_A_FILE = {"ENGINE": "django.db.backends.sqlite3", "HOST": "", "PORT": "", "USER": ""}
+SERIALIZABLE = "default_transaction_isolation = 'serializable'"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -25,6 +32,23 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _no_worker_of_other_tests(transactional_db: None) -> None:
     sidecar().update("DELETE FROM errands_worker")
+
+
+@pytest.fixture
+def postgres(alias_of) -> Iterator[Callable[..., str]]:
+    """Return a function that sets levels and gives the alias of a database of its own."""
+    name = f"errands_doctor_{uuid4().hex[:8]}"
+    with closing(psycopg.connect(postgresql.url(), autocommit=True)) as server:
+        server.execute(f"CREATE DATABASE {name}")
+
+        def use(*alterations: str, **options: object) -> str:
+            for whose in alterations:
+                server.execute(f"ALTER {whose.format(name=name)} SET {SERIALIZABLE}")
+            return alias_of(postgresql.database(name) | {"OPTIONS": options})
+
+        yield use
+
+        server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def levels(findings: Iterator[Finding]) -> list[Level]:
@@ -49,6 +73,63 @@ def live_worker() -> Iterator[liveness.WorkerIdentity]:
 )
 def test_the_database_of_the_tests_is_healthy(examination):
     assert set(levels(examination("default"))) <= {Level.OK}
+
+
+def test_postgresql_as_it_is_installed_works_in_read_committed(postgres):
+    (found,) = database.isolation(postgres())
+
+    assert found.level == Level.OK
+
+
+def test_a_level_in_the_options_is_to_be_left_out_there(postgres):
+    alias = postgres(isolation_level=psycopg.IsolationLevel.SERIALIZABLE)
+
+    (found,) = database.isolation(alias)
+
+    assert found.level == Level.ERROR
+    assert found.text.startswith(f"Database {alias!r} works in SERIALIZABLE: claims")
+    assert found.remedy == (
+        f"Leave 'isolation_level' out of DATABASES['{alias}']['OPTIONS'], or give the "
+        "queue a database alias of its own."
+    )
+
+
+def test_a_level_that_a_client_asks_for_is_to_be_left_out_there(postgres):
+    alias = postgres(options="-c default_transaction_isolation=serializable")
+
+    (found,) = database.isolation(alias)
+
+    assert found.remedy == (
+        f"Leave 'default_transaction_isolation' out of DATABASES['{alias}']['OPTIONS'] "
+        "and out of PGOPTIONS."
+    )
+
+
+@pytest.mark.parametrize(
+    "whose", ["DATABASE {name}", "ROLE CURRENT_USER IN DATABASE {name}"]
+)
+def test_a_level_of_the_database_or_its_role_is_to_be_altered_there(postgres, whose):
+    alias = postgres(whose)
+    called = connections[alias].settings_dict
+    role = f"ROLE {called['USER'] or getuser()} IN DATABASE {called['NAME']}"
+
+    (found,) = database.isolation(alias)
+
+    altered = role if "ROLE" in whose else f"DATABASE {called['NAME']}"
+    assert found.level == Level.ERROR
+    assert found.remedy == (
+        f"ALTER {altered} SET default_transaction_isolation = 'read committed'; then "
+        "start web processes and workers anew."
+    )
+
+
+def test_a_level_of_the_database_is_found_below_another_one_in_the_options(postgres):
+    committed = psycopg.IsolationLevel.READ_COMMITTED
+
+    (found,) = database.isolation(postgres("DATABASE {name}", isolation_level=committed))
+
+    assert found.level == Level.ERROR
+    assert found.remedy.startswith("ALTER DATABASE errands_doctor_")
 
 
 def test_a_worker_that_lives_is_named():
@@ -149,3 +230,21 @@ def test_the_command_is_content_with_a_living_worker(settings):
 
     assert f"({connection.display_name}" in said.getvalue()
     assert "0 errors" in said.getvalue().splitlines()[-1]
+
+
+def test_the_database_of_runs_is_looked_at_where_the_queue_is_in_another(
+    alias_of, settings, tmp_path
+):
+    alias = alias_of(IN_A_FILE | {"NAME": tmp_path / "queue.sqlite3"})
+    queue = settings.TASKS["default"] | {"OPTIONS": {"DATABASE": alias}}
+    settings.TASKS = {"default": queue}
+    said = StringIO()
+
+    with transaction.atomic():
+        MigrationRecorder(connection).migration_qs.filter(app="errands").delete()
+        with pytest.raises(CommandError):
+            call_command("doctor", stdout=said, no_color=True)
+        transaction.set_rollback(True)
+
+    assert "Database 'default' (" in said.getvalue()
+    assert "→ Run manage.py migrate --database default." in said.getvalue()

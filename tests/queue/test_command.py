@@ -1,6 +1,7 @@
 """``manage.py queue``."""
 
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -8,6 +9,8 @@ from django.tasks import TaskResultStatus
 
 from errands.testing import drain
 from tests.testapp import tasks
+
+OPERATIONS = Path(__file__).parents[2] / "docs" / "guides" / "operations.md"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,6 +34,14 @@ def test_every_queue_is_shown_with_its_depth():
     assert head.split()[:3] == ["queue", "scheduled", "ready"]
     assert default.split()[:4] == ["default", "0", "3", "0"]
     assert mail.split()[:3] == ["mail", "0", "1"]
+
+
+def test_the_guide_shows_the_columns_there_are():
+    tasks.nothing.enqueue()
+
+    head, *_ = queue("show").splitlines()
+
+    assert head.split() in [line.split() for line in OPERATIONS.read_text().splitlines()]
 
 
 def test_a_queue_is_paused_and_resumed():
@@ -84,6 +95,16 @@ def test_an_ended_task_cannot_be_cancelled():
 def test_a_name_must_be_given():
     with pytest.raises(CommandError, match="Name what to pause"):
         queue("pause")
+
+
+def test_a_name_that_no_queue_has_is_refused():
+    with pytest.raises(CommandError) as caught:
+        queue("pause", "a,b")
+
+    assert str(caught.value) == (
+        "'a,b' is no queue: a name is one line of 1 to 100 characters, without ',' and "
+        "'*'."
+    )
 
 
 def test_an_unknown_backend_is_named():

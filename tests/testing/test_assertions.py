@@ -229,6 +229,32 @@ def test_an_unknown_keyword_is_named():
     )
 
 
+@pytest.mark.parametrize(
+    ("expected", "takes"),
+    [
+        ({"args": 5}, "args=5; it takes a list or a tuple"),
+        ({"args": "Ann"}, "args='Ann'; it takes a list or a tuple"),
+        ({"args": {"left": 1}}, "args={'left': 1}; it takes a list or a tuple"),
+        ({"kwargs": [1]}, "kwargs=[1]; it takes a dict"),
+        ({"count": "2"}, "count='2'; it takes an int, or None"),
+        ({"count": True}, "count=True; it takes an int, or None"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_compared_is_refused(expected, takes):
+    with pytest.raises(TypeError) as caught:
+        assert_enqueued(sample.add, **expected)
+
+    assert str(caught.value) == f"assert_enqueued() got {takes}."
+
+
+def test_nothing_waits_less_than_not_at_all():
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        assert_enqueued(sample.add, count=-1)
+
+    assert str(caught.value) == "assert_enqueued() got count=-1; it takes 0 or more."
+
+
 def test_a_function_is_no_task():
     with pytest.raises(TypeError, match="it takes a task, as @task returns it"):
         assert_enqueued(sample.add.func)

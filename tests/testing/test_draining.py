@@ -9,6 +9,7 @@ from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.exceptions import ErrandsError
+from errands.queue.backend import DatabaseBackend
 from errands.queue.models import TaskRow
 from errands.queue.store import Store
 from errands.testing import Drained, drain, travel_to
@@ -16,6 +17,10 @@ from tests.testapp.models import Account
 from tests.testing import sample
 
 pytestmark = pytest.mark.django_db
+
+
+class OwnBackend(DatabaseBackend):
+    """What a site may have made of ours."""
 
 
 def test_what_is_ready_runs_in_the_order_of_a_worker():
@@ -81,9 +86,35 @@ def test_a_limit_stops_and_the_rest_goes_on_waiting():
     assert drain() == Drained(succeeded=3)
 
 
-def test_a_limit_below_one_is_refused():
-    with pytest.raises(ValueError, match=r"drain\(\) got limit=0; it takes 1 or more"):
-        drain(limit=0)
+@pytest.mark.parametrize("limit", [0, -1])
+def test_a_limit_below_one_is_refused(limit):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        drain(limit=limit)
+
+    assert str(caught.value) == f"drain() got limit={limit}; it takes 1 or more."
+
+
+@pytest.mark.parametrize("limit", ["2", 2.5, True])
+def test_a_limit_that_is_no_number_of_attempts_is_refused(limit):
+    sample.go_on.enqueue()
+
+    with pytest.raises(TypeError) as caught:
+        drain(limit)
+
+    assert str(caught.value) == (
+        f"drain() got limit={limit!r}; it takes an int, or None."
+    )
+
+
+@pytest.mark.parametrize("queues", [["mail"], None])
+def test_queues_that_are_no_text_are_refused(queues):
+    with pytest.raises(TypeError) as caught:
+        drain(queues=queues)
+
+    assert str(caught.value) == (
+        f"drain() got queues={queues!r}; it takes a str, as a worker's --queues does: "
+        "'mail,default'."
+    )
 
 
 def test_tasks_that_never_end_are_named():
@@ -98,6 +129,15 @@ def test_tasks_that_never_end_are_named():
         "A task that enqueues itself is drained in part by drain(limit=…)."
     )
     assert TaskRow.objects.get().state == 1
+
+
+def test_tasks_of_a_backend_of_ones_own_that_never_end_are_named(settings):
+    backend = "tests.testing.test_draining.OwnBackend"
+    settings.TASKS = {**settings.TASKS, "default": {"BACKEND": backend}}
+    sample.go_on.enqueue()
+
+    with pytest.raises(ErrandsError, match="more than 100 deep"):
+        drain()
 
 
 def test_a_task_that_enqueues_itself_is_drained_in_part():

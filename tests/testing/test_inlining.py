@@ -93,6 +93,27 @@ def test_errors_can_be_kept():
     assert len(result.errors) == 3
 
 
+def test_the_innermost_block_decides_whether_errors_are_kept():
+    with inline():
+        with inline(raise_errors=False):
+            kept = sample.fail_until.enqueue()
+        with pytest.raises(ValueError, match="no luck"):
+            sample.fail_until.enqueue()
+
+    assert kept.status == TaskResultStatus.FAILED
+
+
+def test_the_innermost_block_decides_whether_errors_are_raised():
+    with inline(raise_errors=False):
+        with inline(), pytest.raises(ValueError, match="no luck"):
+            sample.fail_until.enqueue()
+        kept = sample.fail_until.enqueue()
+    sample.note.enqueue("waits")
+
+    assert kept.status == TaskResultStatus.FAILED
+    assert_enqueued(sample.note)
+
+
 def test_what_is_scheduled_or_over_its_rate_waits():
     with inline():
         later = sample.note.using(run_after=sample.LATER).enqueue("later")

@@ -24,6 +24,8 @@ SITE = """
         )
 """
 
+KEPT = ["shop.sqlite3", "shop.sqlite3.errands"]
+
 TASKS = """
     from errands import task
 
@@ -100,6 +102,29 @@ def test_a_marked_test_runs_its_tasks_inline(shop: pytest.Pytester) -> None:
     run(shop, "--strict-markers").assert_outcomes(passed=4)
 
 
+def test_a_marker_with_an_argument_without_a_name_is_refused(
+    shop: pytest.Pytester,
+) -> None:
+    shop.makepyfile(
+        test_shop="""
+        import pytest
+        from shop_tasks import pack
+
+        @pytest.mark.errands_inline(False)
+        def test_marked(db):
+            pack.enqueue(7)
+        """
+    )
+
+    result = run(shop)
+
+    result.assert_outcomes(errors=1)
+    assert (
+        "@pytest.mark.errands_inline(False) has arguments without a name, which it does "
+        "not take. Write @pytest.mark.errands_inline(raise_errors=…)."
+    ) in result.stdout.lines
+
+
 def test_the_message_points_at_the_test(shop: pytest.Pytester) -> None:
     shop.makepyfile(
         test_shop="""
@@ -121,6 +146,26 @@ def test_the_message_points_at_the_test(shop: pytest.Pytester) -> None:
             "test_shop.py:4: AssertionError",
         ]
     )
+
+
+@pytest.mark.parametrize(("option", "left"), [("--create-db", []), ("--reuse-db", KEPT)])
+def test_nothing_is_left_beside_a_test_database_that_is_gone(
+    shop: pytest.Pytester, option: str, left: list[str]
+) -> None:
+    in_a_file = SITE.replace('":memory:"', '":memory:", "TEST": {"NAME": "shop.sqlite3"}')
+    shop.makeconftest(in_a_file)
+    shop.makepyfile(
+        test_shop="""
+        from errands.sidecar import sidecar
+
+        def test_heartbeats(transactional_db):
+            assert sidecar().execute("SELECT count(*) FROM errands_worker") == [(0,)]
+        """
+    )
+
+    run(shop, option).assert_outcomes(passed=1)
+
+    assert sorted(path.name for path in shop.path.glob("shop.sqlite3*")) == left
 
 
 def test_sites_without_django_are_left_alone(pytester: pytest.Pytester) -> None:

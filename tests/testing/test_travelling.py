@@ -8,7 +8,8 @@ from django.test import override_settings
 from django.utils import timezone
 from django.utils.timezone import now as imported_now
 
-from errands.queue.models import TaskRow
+from errands.queue.models import ResultRow, TaskRow
+from errands.queue.store import Store
 from errands.testing import Drained, drain, travel_to
 from tests.testing import sample
 
@@ -106,6 +107,20 @@ def test_results_expire_on_the_journey():
     result.refresh()
     with travel_to(timedelta(days=2)), pytest.raises(Exception, match=result.id):
         sample.note.get_result(result.id)
+
+
+@pytest.mark.django_db
+def test_results_that_the_site_keeps_are_there_until_a_worker_deletes_them():
+    result = sample.note.enqueue("kept")
+    drain()
+
+    with travel_to(timedelta(days=1000)):
+        drain()
+        found = sample.note.get_result(result.id)
+        Store("default").prune()
+
+    assert found.return_value == "kept"
+    assert not ResultRow.objects.exists()
 
 
 @pytest.mark.django_db

@@ -6,8 +6,10 @@ from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.migrations.executor import MigrationExecutor
+from django.db.transaction import atomic
 
 from errands.doctor.findings import Finding, error, ok, warning
+from errands.queue.checks import READ_COMMITTED
 
 MOST_SKEW = timedelta(seconds=1)
 LONG_TRANSACTION = timedelta(minutes=5)
@@ -16,6 +18,15 @@ CLOCKS = {
     "postgresql": "SELECT clock_timestamp()",
     "mysql": "SELECT UTC_TIMESTAMP(6)",
 }
+LEVELS = {
+    "postgresql": "SHOW transaction_isolation",
+    "mysql": "SHOW VARIABLES WHERE variable_name IN "
+    "('transaction_isolation', 'tx_isolation')",
+}
+LEVEL_IN_OPTIONS = (
+    "Leave 'isolation_level' out of DATABASES['{alias}']['OPTIONS'], or give the queue a "
+    "database alias of its own."
+)
 
 
 def is_migrated(alias: str) -> Iterator[Finding]:
@@ -54,23 +65,55 @@ def clock(alias: str) -> Iterator[Finding]:
 
 
 def isolation(alias: str) -> Iterator[Finding]:
-    """Look for an isolation level that makes claims wait or fail."""
-    asked = {"postgresql": "SHOW transaction_isolation",
-             "mysql": "SHOW VARIABLES WHERE variable_name IN "
-             "('transaction_isolation', 'tx_isolation')"}  # fmt: skip
+    """Look for an isolation level that makes claims wait or fail.
+
+    ``OPTIONS`` decide about PostgreSQL's transactions only; a statement outside
+    of one, as claims are, has the level that the server gives the session.
+    """
     vendor = connections[alias].vendor
-    if vendor not in asked:
+    if vendor not in LEVELS:
         return
-    level = str(_value(alias, asked[vendor])).replace("-", " ").lower()
-    if level == "read committed":
-        yield ok(f"Database {alias!r} works in READ COMMITTED.")
-    else:
+    found = {_level(alias): _remedy_of_session(alias)}
+    with atomic(using=alias):
+        found.setdefault(_level(alias), LEVEL_IN_OPTIONS.format(alias=alias))
+    wrong = [level for level in found if level != READ_COMMITTED]
+    for level in wrong:
         yield error(
             f"Database {alias!r} works in {level.upper()}: claims of several workers "
             "collide, and are tried again and again.",
-            f"Leave 'isolation_level' out of DATABASES[{alias!r}]['OPTIONS'], or give "
-            "the queue a database alias of its own.",
+            found[level],
         )
+    if not wrong:
+        yield ok(f"Database {alias!r} works in READ COMMITTED.")
+
+
+def _level(alias: str) -> str:
+    level = _value(alias, LEVELS[connections[alias].vendor])
+    return str(level).replace("-", " ").lower()
+
+
+def _remedy_of_session(alias: str) -> str:
+    """Return how to change the isolation level that sessions begin with."""
+    if connections[alias].vendor != "postgresql":
+        return LEVEL_IN_OPTIONS.format(alias=alias)
+    source, database, role = _row(
+        alias,
+        "SELECT source, quote_ident(current_database()), quote_ident(session_user) "
+        "FROM pg_settings WHERE name = 'default_transaction_isolation'",
+    )
+    if source == "client":
+        return (
+            "Leave 'default_transaction_isolation' out of "
+            f"DATABASES[{alias!r}]['OPTIONS'] and out of PGOPTIONS."
+        )
+    whose = {
+        "user": f"ROLE {role}",
+        "database user": f"ROLE {role} IN DATABASE {database}",
+    }.get(source, f"DATABASE {database}")
+    return (
+        f"ALTER {whose} SET default_transaction_isolation = 'read committed'; "
+        "then start web processes and workers anew."
+    )
 
 
 def durability(alias: str) -> Iterator[Finding]:
@@ -179,6 +222,8 @@ EXAMINATIONS = [
     connection_reuse,
     transactions,
 ]
+OF_RUNS = [is_migrated, connection_reuse]
+"""What is asked about the database of the runs of jobs, where no queue is."""
 
 
 def version(alias: str) -> str:

@@ -1,12 +1,14 @@
 """System checks of what makes a queue fail in production."""
 
 import difflib
+import re
 from typing import TYPE_CHECKING
 
 from django.core import checks
 from django.db import connections
 
 from errands.queue.statements import DATABASES
+from errands.tasks.options import MOST_ATTEMPTS
 
 if TYPE_CHECKING:
     from errands.queue.backend import DatabaseBackend
@@ -17,13 +19,19 @@ SQLITE_REMEDY = (
 )
 
 READ_COMMITTED = "read committed"
+# However SQLite lets it be written: journal_mode = 'WAL', journal_mode(wal).
+WAL = re.compile(r"journal_mode\s*[=(]\s*['\"]?wal\b", re.IGNORECASE)
 
 
 def check_backend(
     backend: "DatabaseBackend", *, known_options: tuple[str, ...]
 ) -> list[checks.CheckMessage]:
     """Return what is wrong with a backend's options and its database."""
-    return [*_unknown_options(backend, known_options), *_database(backend)]
+    return [
+        *_unknown_options(backend, known_options),
+        *_attempts(backend),
+        *_database(backend),
+    ]
 
 
 def _unknown_options(
@@ -37,6 +45,19 @@ def _unknown_options(
             text = f"Unknown option {name!r} for TASKS[{backend.alias!r}]. {hint}"
             messages.append(checks.Error(text, id="errands.E001"))
     return messages
+
+
+def _attempts(backend: "DatabaseBackend") -> list[checks.CheckMessage]:
+    attempts = backend.options.get("MAX_ATTEMPTS")
+    if attempts is None or (type(attempts) is int and 1 <= attempts <= MOST_ATTEMPTS):
+        return []
+    return [
+        checks.Error(
+            f"TASKS[{backend.alias!r}]['OPTIONS']['MAX_ATTEMPTS'] is {attempts!r}; it is "
+            f"a whole number from 1 to {MOST_ATTEMPTS:,}.",
+            id="errands.E005",
+        )
+    ]
 
 
 def _database(backend: "DatabaseBackend") -> list[checks.CheckMessage]:
@@ -84,7 +105,7 @@ def _mysql_isolation(alias: str) -> list[checks.CheckMessage]:
 def _sqlite_mode(alias: str) -> list[checks.CheckMessage]:
     options = connections[alias].settings_dict.get("OPTIONS") or {}
     is_immediate = str(options.get("transaction_mode", "")).upper() == "IMMEDIATE"
-    is_wal = "journal_mode=wal" in str(options.get("init_command", "")).lower()
+    is_wal = WAL.search(str(options.get("init_command", "")))
     if is_immediate and is_wal:
         return []
     return [

@@ -44,6 +44,7 @@ def assert_enqueued(
     instead, nearest first.
     """
     __tracebackhide__ = True
+    _check_count(count)
     wanted = Wanted.parse("assert_enqueued", task, expected)
     waiting = waiting_in(wanted.backend)
     found = [each for each in waiting if not wanted.differences(each)]
@@ -70,6 +71,15 @@ def assert_not_enqueued(
     if found:
         lines = [f"{what} should wait, but {_tasks(len(found))}:", *_listed(found)]
         raise AssertionError("\n".join(lines))
+
+
+def _check_count(count: object) -> None:
+    if count is not None and type(count) is not int:
+        raise TypeError(
+            f"assert_enqueued() got count={count!r}; it takes an int, or None."
+        )
+    if count is not None and count < 0:
+        raise ValueError(f"assert_enqueued() got count={count}; it takes 0 or more.")
 
 
 def _missing(

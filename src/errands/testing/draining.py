@@ -91,8 +91,7 @@ def drain(
     that enqueue tasks more than 100 deep are an ``ErrandsError`` that names
     them.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"drain() got limit={limit}; it takes 1 or more.")
+    _check(limit, queues)
     store = store_of(backend, asked_by="drain()")
     drained, lineage = Drained(), Lineage()
     with hand_for(store, queues=queues) as (solo, worker_id):
@@ -102,6 +101,22 @@ def drain(
             drained = drained.and_one(outcome, last_result(store, claim))
             if raise_errors and isinstance(outcome, Failed | Retry):
                 raise_error(claim, outcome.error, asked_by="drain")
-            if isinstance(outcome, Interrupted) or drained.attempts == limit:
+            if isinstance(outcome, Interrupted) or _is_reached(limit, drained):
                 break
     return drained
+
+
+def _check(limit: object, queues: object) -> None:
+    if limit is not None and type(limit) is not int:
+        raise TypeError(f"drain() got limit={limit!r}; it takes an int, or None.")
+    if limit is not None and limit < 1:
+        raise ValueError(f"drain() got limit={limit}; it takes 1 or more.")
+    if not isinstance(queues, str):
+        raise TypeError(
+            f"drain() got queues={queues!r}; it takes a str, as a worker's --queues "
+            "does: 'mail,default'."
+        )
+
+
+def _is_reached(limit: int | None, drained: Drained) -> bool:
+    return limit is not None and drained.attempts >= limit

@@ -47,6 +47,7 @@ class Wanted:
             )
         refuse_unknown(asked_by, expected, known=KNOWN)
         args, kwargs = expected.get("args", ()), expected.get("kwargs", {})
+        _check_call(asked_by, args, kwargs)
         called = signature_of(task)
         path = task.path() if isinstance(task, type) else task.module_path
         try:
@@ -103,6 +104,14 @@ def refuse_unknown(
             if not known:
                 hint = "Without a task it takes none."
             raise TypeError(f"{asked_by}() got an unexpected keyword {name!r}. {hint}")
+
+
+def _check_call(asked_by: str, args: object, kwargs: object) -> None:
+    # A text is a sequence, and would be taken for one argument per character.
+    if not isinstance(args, Iterable) or isinstance(args, str | bytes | Mapping):
+        raise TypeError(f"{asked_by}() got args={args!r}; it takes a list or a tuple.")
+    if not isinstance(kwargs, Mapping):
+        raise TypeError(f"{asked_by}() got kwargs={kwargs!r}; it takes a dict.")
 
 
 def _is_due(expected: datetime | timedelta | None, waiting: Waiting) -> bool:

@@ -41,14 +41,34 @@ def inline(*, raise_errors: bool = True) -> Iterator[None]:
 
     The exception of a task that failed for good is raised by the outermost
     ``enqueue``; ``raise_errors=False`` keeps it in the result, which says in
-    either case how the task ended. Affects every thread of this process.
+    either case how the task ended. Blocks can be nested: the innermost decides.
+    Affects every thread of this process.
     """
     runner = _Inline(raise_errors=raise_errors)
     with ExitStack() as stack:
-        for name in ("enqueue", "enqueue_many"):
-            replaced = runner.running(getattr(DatabaseBackend, name))
-            stack.enter_context(mock.patch.object(DatabaseBackend, name, replaced))
+        if not _runners:
+            for name in ("enqueue", "enqueue_many"):
+                replaced = _running(getattr(DatabaseBackend, name))
+                stack.enter_context(mock.patch.object(DatabaseBackend, name, replaced))
+        _runners.append(runner)
+        stack.callback(_runners.remove, runner)
         yield
+
+
+def _running(enqueue: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the backend's method, followed by what it enqueued."""
+
+    def enqueue_and_run(
+        backend: DatabaseBackend, *call: Any, **named: Any
+    ) -> TaskResult | Sequence[TaskResult]:
+        enqueued: TaskResult | Sequence[TaskResult] = enqueue(backend, *call, **named)
+        results = [enqueued] if isinstance(enqueued, TaskResult) else enqueued
+        # Another thread's block may have just ended, and with it the last runner.
+        for innermost in _runners[-1:]:
+            innermost.follow(backend, results)
+        return enqueued
+
+    return enqueue_and_run
 
 
 class _Inline(local):
@@ -59,20 +79,11 @@ class _Inline(local):
         self._waiting: deque[tuple[str, UUID]] = deque()
         self._is_running = False
 
-    def running(self, enqueue: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the backend's method, followed by what it enqueued."""
-
-        def enqueue_and_run(
-            backend: DatabaseBackend, *call: Any, **named: Any
-        ) -> TaskResult | Sequence[TaskResult]:
-            enqueued: TaskResult | Sequence[TaskResult] = enqueue(backend, *call, **named)
-            results = [enqueued] if isinstance(enqueued, TaskResult) else enqueued
-            self._waiting += [(backend.alias, UUID(result.id)) for result in results]
-            if not self._is_running:
-                self._run(backend, results)
-            return enqueued
-
-        return enqueue_and_run
+    def follow(self, backend: DatabaseBackend, results: Sequence[TaskResult]) -> None:
+        """Run what has been enqueued; what a task enqueued, after its attempt."""
+        self._waiting += [(backend.alias, UUID(result.id)) for result in results]
+        if not self._is_running:
+            self._run(backend, results)
 
     def _run(self, backend: DatabaseBackend, results: Sequence[TaskResult]) -> None:
         self._is_running, lineage = True, Lineage()
@@ -91,6 +102,10 @@ class _Inline(local):
         if raised and self._raise_errors:
             claim, error = raised[0]
             raise_error(claim, error, asked_by="inline")
+
+
+_runners: list[_Inline] = []
+"""Those of the open blocks, the innermost last."""
 
 
 def _run_one(

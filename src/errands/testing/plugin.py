@@ -1,4 +1,4 @@
-"""The pytest plugin: a fixture, a marker, and no connection left behind.
+"""The pytest plugin: a fixture, a marker, and nothing left behind.
 
 Loaded before the settings are: what needs them is imported when it is used.
 """
@@ -34,6 +34,13 @@ def _errands_inline(request: pytest.FixtureRequest) -> Iterator[None]:
     if marker is None:
         yield
         return
+    if marker.args:
+        told = ", ".join(map(repr, marker.args))
+        pytest.fail(
+            f"@pytest.mark.{INLINE}({told}) has arguments without a name, which it does "
+            f"not take. Write @pytest.mark.{INLINE}(raise_errors=…).",
+            pytrace=False,
+        )
     with import_module("errands.testing").inline(**marker.kwargs):
         yield
 
@@ -48,3 +55,9 @@ def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
     """Let go of the test database before it is dropped."""
     if nextitem is None and "errands.sidecar" in sys.modules:
         import_module("errands.sidecar").close_sidecars()
+
+
+def pytest_sessionfinish() -> None:
+    """Leave no file beside a test database that has been deleted."""
+    if "errands.sidecar" in sys.modules:
+        import_module("errands.sidecar").remove_orphans()

@@ -11,7 +11,6 @@ from django.tasks import TaskResult
 from django.tasks.signals import task_enqueued
 
 from errands.exceptions import ErrandsError
-from errands.queue.backend import DatabaseBackend
 from errands.queue.claims import Claim
 from errands.tasks.outcomes import AttemptError
 from errands.testing.store import OwnStore
@@ -86,11 +85,12 @@ class Lineage:
             self._refuse()
         self._ran[claim.path] += 1
         self._current = generation + 1
-        task_enqueued.connect(self._note, sender=DatabaseBackend)
+        # From any sender: a backend may be of a subclass, which is the sender then.
+        task_enqueued.connect(self._note)
         try:
             yield
         finally:
-            task_enqueued.disconnect(self._note, sender=DatabaseBackend)
+            task_enqueued.disconnect(self._note)
 
     def _note(self, task_result: TaskResult, **_: Any) -> None:
         self._generations[task_result.id] = self._current

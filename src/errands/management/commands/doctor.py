@@ -7,6 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from errands.doctor import database, site, work
 from errands.doctor.findings import Finding, Level, examine
 from errands.queue.backend import backends
+from errands.runs.fence import run_alias
 
 
 class Command(BaseCommand):
@@ -18,8 +19,11 @@ class Command(BaseCommand):
         """Print every finding, the remedy below it, and the sum."""
         examinations = [*database.EXAMINATIONS, *work.EXAMINATIONS]
         findings = list(site.examined())
-        for alias in sorted({backend.database_alias for backend in backends()}):
+        queues = {backend.database_alias for backend in backends()}
+        for alias in sorted(queues):
             findings += examine(alias, examinations)
+        if run_alias() not in queues:
+            findings += examine(run_alias(), database.OF_RUNS)
         for finding in findings:
             self._print(finding)
         errors = sum(finding.level == Level.ERROR for finding in findings)

@@ -64,7 +64,10 @@ class Command(BaseCommand):
             self.stdout.write(row.rstrip())
 
     def _on_queue(self, store: Store, action: str, name: str) -> None:
-        getattr(store, action)(name)
+        try:
+            getattr(store, action)(name)
+        except ValueError as refused:
+            raise CommandError(str(refused)) from refused
         self.stdout.write(f"Queue {clean_line(name)} {ON_QUEUES[action]}.")
 
     def _on_task(self, store: Store, action: str, name: str) -> None:
