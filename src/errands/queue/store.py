@@ -225,8 +225,9 @@ class Store:
             raise
         except DatabaseError:
             logger.exception(
-                "task row=%s cannot be ended either, and stays as it is. Is there an "
-                "older result with its id, from before errands_task was emptied?",
+                "task row=%s cannot be ended either, and stays as it is. If there is an "
+                "older result with its id, from before errands_task was emptied, let its "
+                "ids begin behind those of errands_result",
                 record.id,
             )
             return set()
