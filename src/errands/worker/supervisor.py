@@ -115,14 +115,15 @@ class Supervisor:
             return
         self._is_stopping = True
         self._open = {place for place in self._open if place.is_running}
+        # First of all: nothing below may leave children behind.
+        self._later(self._options.grace + PATIENCE_SECONDS, self._kill)
         self._order(STOP)
         self._say(f"stopping; running tasks have {self._options.grace:g} s")
-        self._later(self._options.grace + PATIENCE_SECONDS, self._kill)
 
     def _interrupt(self) -> None:
         if self._is_stopping:
-            self._order(AT_ONCE)
             self._later(PATIENCE_SECONDS, self._kill)
+            self._order(AT_ONCE)
         self.stop()
 
     def _load(self) -> None:
