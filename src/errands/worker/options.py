@@ -152,6 +152,11 @@ class WorkerOptions:
         return self.selection.threads(self.threads)
 
     @property
+    def children(self) -> int:
+        """Processes that have something to do: with a limit of 3, a 4th would not."""
+        return min(self.processes, self.limit or self.processes)
+
+    @property
     def places(self) -> int:
         """Tasks that can run in one process at the same time."""
         return self.executors + self.coroutines

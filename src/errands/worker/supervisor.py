@@ -26,7 +26,6 @@ import logging
 import os
 import platform
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -140,11 +139,9 @@ class Supervisor:
 
     def _furnish(self, directory: Path) -> None:
         self._load()
-        # With a limit of three, a fourth process would have nothing to do.
-        needed = min(self._options.processes, self._options.limit or sys.maxsize)
         self._places = [
             Place(directory / str(index), self._options.for_child(index))
-            for index in range(needed)
+            for index in range(self._options.children)
         ]
         self._quarantine = Quarantine(self._options, self._store, directory)
         for place in self._places:
@@ -304,9 +301,9 @@ def refuse_what_is_misconfigured(store: Store) -> None:
 def describe(options: WorkerOptions) -> str:
     """Return the line that says the worker is ready, and for what."""
     name = options.name or f"{platform.node()}:{os.getpid()}"
-    noun = "process" if options.processes == 1 else "processes"
-    threads = "thread" if options.threads == 1 else "threads"
+    processes = "process" if options.children == 1 else "processes"
+    threads = "thread" if options.executors == 1 else "threads"
     return (
         f"worker {name}: backend {options.backend}, queues {options.queues}, "
-        f"{options.processes} {noun} × {options.threads} {threads}, ready"
+        f"{options.children} {processes} × {options.executors} {threads}, ready"
     )
