@@ -63,6 +63,30 @@ def test_what_makes_no_sense_is_refused_with_the_remedy(given, message):
         WorkerOptions(**given)
 
 
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"threads": "2"}, "--threads is '2'; it takes a whole number."),
+        ({"threads": True}, "--threads is True; it takes a whole number."),
+        ({"limit": 1.5}, "--limit is 1.5; it takes a whole number, or None."),
+        ({"queues": ["mail"]}, "--queues is ['mail']; it takes text."),
+        (
+            {"min_priority": "x"},
+            "--min-priority is 'x'; it takes a whole number, or None.",
+        ),
+        ({"grace": None}, "--grace is None; it takes a number of seconds."),
+        ({"burst": 1}, "--burst is 1; it takes True or False."),
+    ],
+)
+def test_what_is_of_another_type_is_refused_with_the_right_one(given, message):
+    with pytest.raises(TypeError, match=f"^{re.escape(message)}$"):
+        WorkerOptions(**given)
+
+
+def test_a_grace_may_be_a_whole_number():
+    assert WorkerOptions(grace=3).grace == 3
+
+
 def test_the_selection_has_queues_in_order_and_the_range_of_priorities():
     options = WorkerOptions(queues="mail,*", min_priority=-5, max_priority=50)
 

@@ -185,6 +185,29 @@ def test_a_backend_that_keeps_nothing_is_refused():
         work_off(backend="dummy")
 
 
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (
+            {"limit": None},
+            TypeError,
+            "work_off() got limit=None; it takes a whole number.",
+        ),
+        ({"limit": 1.5}, TypeError, "work_off() got limit=1.5; it takes a whole number."),
+        ({"limit": -1}, ValueError, "work_off() got limit=-1; it takes 0 or more."),
+        ({"queues": ["mail"]}, TypeError, "--queues is ['mail']; it takes text."),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_runs(given, error, message):
+    tasks.nothing.enqueue()
+
+    with pytest.raises(error) as refused:
+        work_off(**given)
+
+    assert str(refused.value) == message
+    assert TaskRow.objects.exists()
+
+
 def test_a_lost_lease_counts_for_nothing():
     tasks.nothing.enqueue()
 

@@ -28,6 +28,13 @@ BOUNDS = {
     "max_priority": (TASK_MIN_PRIORITY, TASK_MAX_PRIORITY),
 }
 LONGEST_GRACE = 366 * 24 * 60 * 60
+TYPES: Mapping[Any, str] = {
+    str: "text",
+    bool: "True or False",
+    int: "a whole number",
+    int | None: "a whole number, or None",
+    float: "a number of seconds",
+}
 # Of the 100 a worker's row has room for, the rest numbers its processes.
 NAME_LIMIT = 80
 QUARANTINE_PATIENCE = 15.0
@@ -43,6 +50,13 @@ def _coroutines() -> int:
 
 def _grace() -> float:
     return settings().grace.total_seconds()
+
+
+def is_of(kind: Any, value: object) -> bool:
+    """Return whether a value is of a type; True is no number."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, float | int if kind is float else kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +115,7 @@ class WorkerOptions:
     """Seconds that a quarantine process waits for more of them."""
 
     def __post_init__(self) -> None:
+        self._check_types()
         self._check_numbers()
         self._check_name()
         if self.executors > MOST_THREADS:
@@ -109,6 +124,14 @@ class WorkerOptions:
                 f"{self.executors:,} threads in each process; up to {MOST_THREADS:,} "
                 "are possible. Use --processes."
             )
+
+    def _check_types(self) -> None:
+        """Refuse what only Python can tell us; a command line has been parsed."""
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if not is_of(option.type, value):
+                name = option.name.replace("_", "-")
+                raise TypeError(f"--{name} is {value!r}; it takes {TYPES[option.type]}.")
 
     def _check_numbers(self) -> None:
         for option, (least, most) in BOUNDS.items():

@@ -28,7 +28,7 @@ from errands.tasks.registry import registry
 from errands.tasks.sweeps import run_sweeps
 from errands.worker.connections import callers_transactions, is_by_hand
 from errands.worker.heartbeat import Heartbeat
-from errands.worker.options import WorkerOptions
+from errands.worker.options import WorkerOptions, is_of
 from errands.worker.solo import Solo, solo_workplace
 
 RAISED = (Retry, Failed, Discarded, Cancelled)
@@ -54,6 +54,7 @@ def work_off(
     and what is due is ready. ``ErrandsError`` inside a transaction, where nothing
     could be recorded for good.
     """
+    _refuse_limit(limit)
     options = WorkerOptions(
         backend=backend,
         queues=queues,
@@ -106,6 +107,14 @@ def _working(store: Store, options: WorkerOptions) -> Iterator[tuple[Solo, Heart
                 solo.give_back(heartbeat.identity.id)
             with suppress(Error):
                 heartbeat.retire()
+
+
+def _refuse_limit(limit: int) -> None:
+    """Raise for what is no number of attempts."""
+    if not is_of(int, limit):
+        raise TypeError(f"work_off() got limit={limit!r}; it takes a whole number.")
+    if limit < 0:
+        raise ValueError(f"work_off() got limit={limit}; it takes 0 or more.")
 
 
 def _refuse_inside_a_transaction(alias: str) -> None:
