@@ -1,5 +1,6 @@
 """Hostile text becomes storable text."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,6 +33,13 @@ def test_what_is_cut_is_counted():
 
 def test_a_line_break_cannot_forge_a_second_line():
     assert clean_line("done\r\nSet-Cookie: a") == "done Set-Cookie: a"
+
+
+@pytest.mark.parametrize("escaped", [r"\udcff", r"a\udcff\udcfeb", r"\udcff" * 33])
+def test_a_lone_surrogate_is_written_in_full(escaped):
+    lone = escaped.encode().decode("unicode_escape")
+
+    assert clean_line(lone) == escaped
 
 
 def test_marks_that_reorder_text_are_removed():

@@ -10,6 +10,8 @@ import re
 import traceback
 
 LINE_LIMIT = 200
+# The length of \udcff, as which a lone surrogate is written.
+ESCAPED = 6
 TRACEBACK_LIMIT = 32_768
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -42,7 +44,8 @@ def clean_line(value: object, limit: int = LINE_LIMIT) -> str:
     """
     head = str(value)[: limit * 4]
     cut = "" if len(head) == len(str(value)) else "…"
-    line = clean_text(_CONTROL.sub(" ", head).strip() + cut, len(head) + 1)
+    # With room for every escape, so that only the end of the line is cut.
+    line = clean_text(_CONTROL.sub(" ", head).strip() + cut, ESCAPED * len(head) + 1)
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 

@@ -35,8 +35,11 @@ def eventually(
 class WorkerProcess:
     """``manage.py worker`` in a process group of its own."""
 
-    def __init__(self, *arguments: str, log: Path, **environment: str) -> None:
+    def __init__(
+        self, *arguments: str, log: Path, hang_up_after: str = "", **environment: str
+    ) -> None:
         self.log = log
+        self._hang_up_after = hang_up_after
         self.output: list[str] = []
         self._lines: SimpleQueue[str] = SimpleQueue()
         with log.open("w") as errors:
@@ -55,7 +58,8 @@ class WorkerProcess:
                 text=True,
                 start_new_session=True,
             )
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
     def is_ready(self) -> "WorkerProcess":
         """Wait for the line that says so."""
@@ -71,6 +75,12 @@ class WorkerProcess:
                 pytest.fail(f"never said {text!r}: {self.output} {self.errors}")
             if text in line:
                 return line
+
+    def loses_its_reader(self) -> None:
+        """Wait until nobody reads its standard output any more."""
+        self._reader.join(PATIENCE_SECONDS)
+        assert self.process.stdout is not None
+        assert self.process.stdout.closed, f"still read: {self.output} {self.errors}"
 
     def ends(self) -> int:
         """Wait for the end and return the exit code."""
@@ -107,3 +117,6 @@ class WorkerProcess:
         for line in self.process.stdout:
             self.output.append(line.rstrip())
             self._lines.put(line)
+            if self._hang_up_after and self._hang_up_after in line:
+                self.process.stdout.close()
+                return

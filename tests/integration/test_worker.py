@@ -226,6 +226,45 @@ def test_a_second_sigterm_stops_at_once(
     assert TaskRow.objects.get().state == TaskState.READY
 
 
+@pytest.mark.parametrize("unbuffered", ["1", ""], ids=["unbuffered", "buffered"])
+def test_a_worker_whose_output_nobody_reads_stops_within_its_grace(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path, unbuffered: str
+):
+    worker = start_worker(hang_up_after="ready", PYTHONUNBUFFERED=unbuffered)
+    worker.loses_its_reader()
+    result = hostile_tasks.hold_when_told_to_stop.enqueue(str(tmp_path))
+    child = pid_in()
+
+    worker.ask_to_stop()
+    eventually((tmp_path / "told").exists, "its child has the order")
+    (tmp_path / "go").touch()
+
+    assert worker.ends() == 0, worker.errors
+    assert "BrokenPipeError" not in worker.errors
+    assert not is_alive(child)
+    result.refresh()
+    assert result.return_value == child
+
+
+def test_a_worker_that_nobody_reads_replaces_its_dead_processes(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker(hang_up_after="ready", PYTHONUNBUFFERED="")
+    worker.loses_its_reader()
+    result = hostile_tasks.hold.enqueue(str(tmp_path))
+    child = pid_in()
+    (tmp_path / "started").unlink()
+
+    os.kill(child, signal.SIGKILL)
+    heir = pid_in()
+    (tmp_path / "go").touch()
+    eventually(has_ended(result), "the task ended")
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0, worker.errors
+    assert result.return_value == heir
+
+
 def test_a_worker_stops_when_its_lifeline_ends(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):

@@ -44,6 +44,16 @@ def test_the_guide_shows_the_columns_there_are():
     assert head.split() in [line.split() for line in OPERATIONS.read_text().splitlines()]
 
 
+def test_only_the_queues_that_were_named_are_shown():
+    tasks.nothing.enqueue_many([((), {})] * 3)
+    tasks.nothing.using(queue_name="mail").enqueue()
+
+    _, mail, empty = queue("show", "mail", "nobody\udcffs").splitlines()
+
+    assert mail.split()[:3] == ["mail", "0", "1"]
+    assert empty.split() == [r"nobody\udcffs", "0", "0", "0", "0", "0"]
+
+
 def test_a_queue_is_paused_and_resumed():
     assert queue("pause", "mail") == "Queue mail paused.\n"
     assert queue().split()[-1] == "paused"
@@ -79,9 +89,27 @@ def test_a_failed_task_is_discarded():
     assert queue("discard", result.id) == f"Task {result.id} discarded.\n"
 
 
-def test_an_unknown_id_is_named():
-    with pytest.raises(CommandError, match="no task with the id 'nonsense'"):
-        queue("cancel", "nonsense")
+@pytest.mark.parametrize("name", ["nonsense", "\udcff", "two\nlines"])
+def test_an_unknown_id_is_named(name: str):
+    with pytest.raises(CommandError) as refused:
+        queue("cancel", name)
+
+    assert str(refused.value) == f"There is no task with the id {name!r}."
+
+
+def test_one_that_cannot_be_cancelled_keeps_no_other_from_it():
+    first, last, said = tasks.nothing.enqueue(), tasks.nothing.enqueue(), StringIO()
+
+    with pytest.raises(CommandError) as refused:
+        call_command("queue", "cancel", first.id, "a", "b", last.id, stdout=said)
+
+    assert str(refused.value) == (
+        "There is no task with the id 'a'.\nThere is no task with the id 'b'."
+    )
+    assert said.getvalue() == (
+        f"Task {first.id} cancelled, or asked to stop.\n"
+        f"Task {last.id} cancelled, or asked to stop.\n"
+    )
 
 
 def test_an_ended_task_cannot_be_cancelled():
@@ -92,9 +120,14 @@ def test_an_ended_task_cannot_be_cancelled():
         queue("cancel", result.id)
 
 
-def test_a_name_must_be_given():
-    with pytest.raises(CommandError, match="Name what to pause"):
-        queue("pause")
+@pytest.mark.parametrize(("action", "what"), [("pause", "NAME"), ("retry", "ID")])
+def test_a_name_or_an_id_must_be_given(action: str, what: str):
+    with pytest.raises(CommandError) as refused:
+        queue(action)
+
+    assert str(refused.value) == (
+        f"Name what to {action}: manage.py queue {action} {what} …"
+    )
 
 
 def test_a_name_that_no_queue_has_is_refused():

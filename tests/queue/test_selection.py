@@ -6,6 +6,8 @@ import pytest
 
 from errands.queue.selection import REMEDY, Selection, Term
 
+ONE_LINE = f"a name is one line of up to 100 characters. {REMEDY}"
+
 
 def test_names_prefixes_and_limits_are_read_in_their_order():
     selection = Selection.parse(" mail:2, report* , pdf*:3, *")
@@ -29,6 +31,9 @@ def test_names_prefixes_and_limits_are_read_in_their_order():
         ("mail:²", f"'mail:²' gives '²' tasks at once; it takes 1 or more. {REMEDY}"),
         ("ma*il", f"'ma*il' has a '*' that is not at the end. {REMEDY}"),
         ("**", f"'**' has a '*' that is not at the end. {REMEDY}"),
+        ("\udcff", f"'\\udcff' is no queue: {ONE_LINE}"),
+        ("*,a\nb:2", f"'a\\nb:2' is no queue: {ONE_LINE}"),
+        ("x" * 101, f"'{'x' * 101}' is no queue: {ONE_LINE}"),
         ("mail,*,mail:2", "'mail,*,mail:2' names 'mail' twice."),
         ("*,*:3", "'*,*:3' names '*' twice."),
     ],

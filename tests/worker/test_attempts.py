@@ -21,7 +21,11 @@ from errands.tasks.outcomes import Failed, Outcome, Snoozed, Succeeded
 from errands.tasks.signals import task_discarded, task_retrying
 from errands.worker.announcing import Announcer
 from errands.worker.attempts import Attempts
-from errands.worker.connections import clean_connections, keep_connections
+from errands.worker.connections import (
+    callers_transactions,
+    clean_connections,
+    keep_connections,
+)
 from errands.worker.executor import Executor
 from errands.worker.loop import Loop
 from errands.worker.workplace import Workplace
@@ -257,6 +261,21 @@ def test_autocommit_left_off_is_a_transaction_left_open(transactional_db):
     assert left_open == ["default"]
     assert transaction.get_autocommit()
     assert not tasks.Account.objects.exists()
+
+
+def test_autocommit_that_a_caller_left_off_is_the_callers(transactional_db):
+    transaction.set_autocommit(False)
+    tasks.Account.objects.create(name="of the caller")
+
+    with callers_transactions():
+        transaction.atomic().__enter__()
+        tasks.Account.objects.create(name="never committed")
+        left_open = clean_connections()
+    transaction.commit()
+    transaction.set_autocommit(True)
+
+    assert left_open == ["default"]
+    assert tasks.Account.objects.get().name == "of the caller"
 
 
 def test_a_transaction_begun_behind_djangos_back_is_one_left_open(transactional_db):

@@ -4,9 +4,11 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import pytest
+
 from errands.worker.options import WorkerOptions
 from errands.worker.place import Place
-from errands.worker.supervisor import Supervisor
+from errands.worker.supervisor import Supervisor, describe
 
 
 def open_files() -> int:
@@ -44,3 +46,24 @@ def test_a_process_that_the_system_refuses_is_started_later(
     assert place.bury() is None
     assert open_files() <= before
     place.slots.close()
+
+
+@pytest.mark.parametrize(
+    ("told", "places"),
+    [
+        ({"threads": 1}, "1 process × 1 thread"),
+        ({"processes": 3, "threads": 2}, "3 processes × 2 threads"),
+        ({"queues": "mail:2,default:8,*", "threads": 5}, "1 process × 15 threads"),
+        ({"queues": "mail:1", "threads": 5}, "1 process × 1 thread"),
+        ({"processes": 5, "limit": 3, "threads": 5}, "3 processes × 5 threads"),
+        ({"processes": 5, "limit": 1, "threads": 5}, "1 process × 5 threads"),
+    ],
+)
+def test_the_line_that_says_ready_counts_what_works(told, places):
+    options = WorkerOptions(name="anna", **told)
+
+    line = describe(options)
+
+    assert line == (
+        f"worker anna: backend default, queues {options.queues}, {places}, ready"
+    )

@@ -1,5 +1,6 @@
 """``work_off``: the calling process as a worker, for as long as it takes."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from errands.queue.claims import Selection
 from errands.queue.models import TaskRow
 from errands.queue.store import Store
 from tests.testapp import tasks
+from tests.testapp.models import Account
 
 LEASE = timedelta(seconds=30)
 
@@ -133,6 +135,42 @@ def test_inside_a_transaction_it_is_refused_by_name():
     )
 
 
+@pytest.fixture
+def by_hand() -> Iterator[None]:
+    """Turn autocommit off, as in a script that commits by itself."""
+    transaction.set_autocommit(False)
+    yield
+    transaction.rollback()
+    transaction.set_autocommit(True)
+
+
+@pytest.fixture
+def begun() -> Iterator[None]:
+    """Begin a transaction without telling Django."""
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        yield
+        cursor.execute("ROLLBACK")
+
+
+@pytest.mark.parametrize("transaction_of_caller", ["by_hand", "begun"])
+def test_in_a_transaction_by_hand_it_is_refused_and_what_was_written_stays(
+    transaction_of_caller, request
+):
+    request.getfixturevalue(transaction_of_caller)
+    Account.objects.create(name="of the caller")
+
+    with pytest.raises(ErrandsError) as caught:
+        work_off()
+
+    assert str(caught.value) == (
+        "work_off() was called in a transaction of 'default' that was begun by hand: "
+        "nothing it does there is recorded until that is committed. Call it after "
+        "commit() and set_autocommit(True)."
+    )
+    assert Account.objects.exists()
+
+
 @pytest.mark.django_db
 def test_a_test_case_may_call_it_and_keeps_its_transaction():
     tasks.add.enqueue(1)
@@ -145,6 +183,29 @@ def test_a_test_case_may_call_it_and_keeps_its_transaction():
 def test_a_backend_that_keeps_nothing_is_refused():
     with pytest.raises(ValueError, match="TASKS has no 'dummy' that keeps tasks in a"):
         work_off(backend="dummy")
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        (
+            {"limit": None},
+            TypeError,
+            "work_off() got limit=None; it takes a whole number.",
+        ),
+        ({"limit": 1.5}, TypeError, "work_off() got limit=1.5; it takes a whole number."),
+        ({"limit": -1}, ValueError, "work_off() got limit=-1; it takes 0 or more."),
+        ({"queues": ["mail"]}, TypeError, "--queues is ['mail']; it takes text."),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_anything_runs(given, error, message):
+    tasks.nothing.enqueue()
+
+    with pytest.raises(error) as refused:
+        work_off(**given)
+
+    assert str(refused.value) == message
+    assert TaskRow.objects.exists()
 
 
 def test_a_lost_lease_counts_for_nothing():

@@ -10,6 +10,9 @@
 
 from dataclasses import dataclass
 
+from errands.queue.limits import NAME_LIMIT
+from errands.text import clean_line
+
 EVERY_QUEUE = "*"
 LOWEST_RANK, HIGHEST_RANK = -32_768, 32_767
 REMEDY = "Use 'mail,default', 'mail*', 'mail:2,default:8,*' or '*'."
@@ -33,6 +36,11 @@ class Term:
             raise ValueError(f"{word!r} has a '*' that is not at the end. {REMEDY}")
         if not pattern:
             raise ValueError(f"{word!r} names no queue. {REMEDY}")
+        if name != clean_line(name, NAME_LIMIT):
+            raise ValueError(
+                f"{word!r} is no queue: a name is one line of up to {NAME_LIMIT} "
+                f"characters. {REMEDY}"
+            )
         if not colon:
             return cls(name, is_prefix)
         if not limit.isdecimal() or int(limit) < 1:

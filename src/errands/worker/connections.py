@@ -36,13 +36,14 @@ def callers_transactions() -> Iterator[None]:
     """Leave the transactions that are open now to the caller.
 
     For attempts in a thread that is somebody else's, such as a test's inside the
-    transaction of its ``TestCase``: what an attempt leaves open above those is
-    rolled back, and their connections are never closed.
+    transaction of its ``TestCase``, or one that has turned autocommit off: what an
+    attempt leaves open above those is rolled back, and their connections are never
+    closed.
     """
     depths = {
         connection.alias: len(connection.atomic_blocks)
         for connection in connections.all(initialized_only=True)
-        if connection.in_atomic_block
+        if connection.in_atomic_block or is_by_hand(connection)
     }
     before = _callers.set(depths)
     try:
@@ -64,11 +65,10 @@ def clean_connections() -> list[str]:
             if _unwind(connection, callers[connection.alias]):
                 left_open.append(connection.alias)
             continue
-        is_closed = _is_closed_below(connection)
-        if _is_in_transaction(connection) or (not is_closed and _has_begun(connection)):
+        if connection.in_atomic_block or is_by_hand(connection):
             left_open.append(connection.alias)
             _discard(connection)
-        elif is_closed:
+        elif _is_closed_below(connection):
             _discard(connection)
         else:
             try:
@@ -95,11 +95,17 @@ def _discard(connection: BaseDatabaseWrapper) -> None:
     del connections[connection.alias]
 
 
-def _is_in_transaction(connection: BaseDatabaseWrapper) -> bool:
+def is_by_hand(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether somebody does the transactions here without ``atomic()``.
+
+    Autocommit is off where the site has it on, or the other way round, or a
+    transaction is open that was begun in SQL.
+    """
     if connection.connection is None:
         return False
-    usual = connection.settings_dict["AUTOCOMMIT"]
-    return connection.in_atomic_block or connection.get_autocommit() != usual
+    if connection.get_autocommit() != connection.settings_dict["AUTOCOMMIT"]:
+        return True
+    return not _is_closed_below(connection) and _has_begun(connection)
 
 
 def _has_begun(connection: BaseDatabaseWrapper) -> bool:

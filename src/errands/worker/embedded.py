@@ -36,6 +36,8 @@ from inspect import iscoroutinefunction
 from typing import Any, overload
 from uuid import uuid4
 
+from django.conf import settings as django_settings
+
 from errands.conf import settings
 from errands.tasks.registry import registry
 from errands.worker.options import WorkerOptions
@@ -148,7 +150,22 @@ def embedded_options(told: Mapping[str, Any]) -> WorkerOptions:
             raise TypeError(
                 f"with_worker() has no option {name!r}. Known: {', '.join(EMBEDDED)}."
             )
-    return WorkerOptions(**told)
+    options = WorkerOptions(**told)
+    _refuse_unknown_backend(options.backend)
+    return options
+
+
+def _refuse_unknown_backend(alias: str) -> None:
+    """Raise where it is written, if the settings are loaded there.
+
+    Whether that backend keeps tasks shows when the worker starts: ``runserver``
+    starts none here, and a site may be developed without a queue.
+    """
+    known = getattr(django_settings, "TASKS", {}) if django_settings.configured else {}
+    if known and alias not in known:
+        raise ValueError(
+            f"--backend is {alias!r}, which TASKS has not. Known: {', '.join(known)}."
+        )
 
 
 EMBEDDED = (

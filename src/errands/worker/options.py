@@ -7,18 +7,34 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
+
 from errands.conf import settings
 from errands.queue.claims import EVERY_QUEUE, Selection
+from errands.text import clean_line
 from errands.worker.memory import resident_megabytes
 
-AT_LEAST_ONE = (
-    "processes",
-    "threads",
-    "coroutines",
-    "limit",
-    "max_tasks",
-    "max_rss",
-)
+# More than that is a slip of the hand, which the system would not survive.
+MOST_THREADS = 1_000
+AS_MANY_AS_YOU_LIKE = 10**12
+BOUNDS = {
+    "processes": (1, 1_000),
+    "threads": (1, MOST_THREADS),
+    "coroutines": (1, 10_000),
+    "limit": (1, AS_MANY_AS_YOU_LIKE),
+    "max_tasks": (1, AS_MANY_AS_YOU_LIKE),
+    "max_rss": (1, AS_MANY_AS_YOU_LIKE),
+    "min_priority": (TASK_MIN_PRIORITY, TASK_MAX_PRIORITY),
+    "max_priority": (TASK_MIN_PRIORITY, TASK_MAX_PRIORITY),
+}
+LONGEST_GRACE = 366 * 24 * 60 * 60
+TYPES: Mapping[Any, str] = {
+    str: "text",
+    bool: "True or False",
+    int: "a whole number",
+    int | None: "a whole number, or None",
+    float: "a number of seconds",
+}
 # Of the 100 a worker's row has room for, the rest numbers its processes.
 NAME_LIMIT = 80
 QUARANTINE_PATIENCE = 15.0
@@ -34,6 +50,13 @@ def _coroutines() -> int:
 
 def _grace() -> float:
     return settings().grace.total_seconds()
+
+
+def is_of(kind: Any, value: object) -> bool:
+    """Return whether a value is of a type; True is no number."""
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, float | int if kind is float else kind)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,23 +115,49 @@ class WorkerOptions:
     """Seconds that a quarantine process waits for more of them."""
 
     def __post_init__(self) -> None:
-        for option in AT_LEAST_ONE:
+        self._check_types()
+        self._check_numbers()
+        self._check_name()
+        if self.executors > MOST_THREADS:
+            raise ValueError(
+                f"--queues {self.queues!r} and --threads {self.threads} make "
+                f"{self.executors:,} threads in each process; up to {MOST_THREADS:,} "
+                "are possible. Use --processes."
+            )
+
+    def _check_types(self) -> None:
+        """Refuse what only Python can tell us; a command line has been parsed."""
+        for option in fields(self):
+            value = getattr(self, option.name)
+            if not is_of(option.type, value):
+                name = option.name.replace("_", "-")
+                raise TypeError(f"--{name} is {value!r}; it takes {TYPES[option.type]}.")
+
+    def _check_numbers(self) -> None:
+        for option, (least, most) in BOUNDS.items():
             value = getattr(self, option)
-            if value is not None and value < 1:
+            if value is not None and not least <= value <= most:
                 name = option.replace("_", "-")
-                raise ValueError(f"--{name} is {value}; it takes 1 or more.")
+                raise ValueError(
+                    f"--{name} is {value:,}; it takes {least:,} to {most:,}."
+                )
         if self.max_rss is not None and resident_megabytes() is None:
             raise ValueError("--max-rss needs /proc, which this system has not.")
-        if self.grace < 0:
-            raise ValueError(f"--grace is {self.grace:g}; it takes 0 or more seconds.")
-        self._check_name()
-        _ = self.selection
+        # Written so that it refuses NaN too.
+        if not 0 <= self.grace <= LONGEST_GRACE:
+            raise ValueError(
+                f"--grace is {self.grace:g}; it takes 0 to {LONGEST_GRACE:,} seconds."
+            )
 
     def _check_name(self) -> None:
         # Of a quarantine process it is longer, and has been checked before.
         if len(self.name) > NAME_LIMIT and not self.quarantine:
             raise ValueError(
                 f"--name has {len(self.name)} characters; it takes up to {NAME_LIMIT}."
+            )
+        if self.name != clean_line(self.name):
+            raise ValueError(
+                f"--name is {self.name!r}; it takes one line of text, unpadded."
             )
 
     @property
@@ -124,6 +173,11 @@ class WorkerOptions:
     def executors(self) -> int:
         """Threads that run tasks in one process: those of pools are added up."""
         return self.selection.threads(self.threads)
+
+    @property
+    def children(self) -> int:
+        """Processes that have something to do: with a limit of 3, a 4th would not."""
+        return min(self.processes, self.limit or self.processes)
 
     @property
     def places(self) -> int:

@@ -28,7 +28,6 @@ import logging
 import os
 import platform
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -118,14 +117,15 @@ class Supervisor:
             return
         self._is_stopping = True
         self._open = {place for place in self._open if place.is_running}
+        # First of all: nothing below may leave children behind.
+        self._later(self._options.grace + PATIENCE_SECONDS, self._kill)
         self._order(STOP)
         self._say(f"stopping; running tasks have {self._options.grace:g} s")
-        self._later(self._options.grace + PATIENCE_SECONDS, self._kill)
 
     def _interrupt(self) -> None:
         if self._is_stopping:
-            self._order(AT_ONCE)
             self._later(PATIENCE_SECONDS, self._kill)
+            self._order(AT_ONCE)
         self.stop()
 
     def _load(self) -> None:
@@ -142,11 +142,9 @@ class Supervisor:
 
     def _furnish(self, directory: Path) -> None:
         self._load()
-        # With a limit of three, a fourth process would have nothing to do.
-        needed = min(self._options.processes, self._options.limit or sys.maxsize)
         self._places = [
             Place(directory / str(index), self._options.for_child(index))
-            for index in range(needed)
+            for index in range(self._options.children)
         ]
         self._quarantine = Quarantine(self._options, self._store, directory)
         for place in self._places:
@@ -309,9 +307,9 @@ def refuse_what_is_misconfigured(store: Store) -> None:
 def describe(options: WorkerOptions) -> str:
     """Return the line that says the worker is ready, and for what."""
     name = options.name or f"{platform.node()}:{os.getpid()}"
-    noun = "process" if options.processes == 1 else "processes"
-    threads = "thread" if options.threads == 1 else "threads"
+    processes = "process" if options.children == 1 else "processes"
+    threads = "thread" if options.executors == 1 else "threads"
     return (
         f"worker {name}: backend {options.backend}, queues {options.queues}, "
-        f"{options.processes} {noun} × {options.threads} {threads}, ready"
+        f"{options.children} {processes} × {options.executors} {threads}, ready"
     )

@@ -26,9 +26,9 @@ from errands.tasks.outcomes import (
 )
 from errands.tasks.registry import registry
 from errands.tasks.sweeps import run_sweeps
-from errands.worker.connections import callers_transactions
+from errands.worker.connections import callers_transactions, is_by_hand
 from errands.worker.heartbeat import Heartbeat
-from errands.worker.options import WorkerOptions
+from errands.worker.options import WorkerOptions, is_of
 from errands.worker.solo import Solo, solo_workplace
 
 RAISED = (Retry, Failed, Discarded, Cancelled)
@@ -51,9 +51,10 @@ def work_off(
     the next to run.
 
     The workers' upkeep is done once before: what dead workers held is rescued,
-    and what is due is ready. ``ErrandsError`` inside ``atomic()``, where nothing
+    and what is due is ready. ``ErrandsError`` inside a transaction, where nothing
     could be recorded for good.
     """
+    _refuse_limit(limit)
     options = WorkerOptions(
         backend=backend,
         queues=queues,
@@ -108,10 +109,28 @@ def _working(store: Store, options: WorkerOptions) -> Iterator[tuple[Solo, Heart
                 heartbeat.retire()
 
 
+def _refuse_limit(limit: int) -> None:
+    """Raise for what is no number of attempts."""
+    if not is_of(int, limit):
+        raise TypeError(f"work_off() got limit={limit!r}; it takes a whole number.")
+    if limit < 0:
+        raise ValueError(f"work_off() got limit={limit}; it takes 0 or more.")
+
+
 def _refuse_inside_a_transaction(alias: str) -> None:
     """Raise in a transaction, but for that of a ``TestCase``."""
-    if not connections[alias].in_atomic_block:
-        return
+    connection = connections[alias]
+    if connection.in_atomic_block:
+        _refuse_inside_atomic(alias)
+    elif is_by_hand(connection):
+        raise ErrandsError(
+            f"work_off() was called in a transaction of {alias!r} that was begun by "
+            "hand: nothing it does there is recorded until that is committed. Call it "
+            "after commit() and set_autocommit(True)."
+        )
+
+
+def _refuse_inside_atomic(alias: str) -> None:
     try:
         with transaction.atomic(using=alias, durable=True):
             pass

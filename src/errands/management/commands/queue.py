@@ -30,8 +30,8 @@ class Command(BaseCommand):
         """Add what to do, and to what."""
         choices = ["show", *ON_QUEUES, *ON_TASKS]
         parser.add_argument("action", nargs="?", default="show", choices=choices)
-        what = "queues (pause, resume) or ids of tasks (cancel, retry, discard)"
-        parser.add_argument("names", nargs="*", metavar="name", help=what)
+        what = "queues (show, pause, resume) or ids of tasks (cancel, retry, discard)"
+        parser.add_argument("names", nargs="*", metavar="NAME|ID", help=what)
         parser.add_argument("--backend", default="default", help="alias in TASKS")
 
     def handle(self, **options: Any) -> None:
@@ -42,16 +42,31 @@ class Command(BaseCommand):
         except ValueError as unknown:
             raise CommandError(str(unknown)) from unknown
         if action == "show":
-            return self._show(store.alias)
+            return self._show(store.alias, names)
         if not names:
-            raise CommandError(f"Name what to {action}: manage.py queue {action} NAME …")
-        act = self._on_queue if action in ON_QUEUES else self._on_task
-        for name in names:
-            act(store, action, name)
-        return None
+            what = "NAME" if action in ON_QUEUES else "ID"
+            raise CommandError(
+                f"Name what to {action}: manage.py queue {action} {what} …"
+            )
+        return self._on_each(store, action, names)
 
-    def _show(self, alias: str) -> None:
+    def _on_each(self, store: Store, action: str, names: list[str]) -> None:
+        """Do it to all of them, whatever comes of one; then tell what failed."""
+        act = self._on_queue if action in ON_QUEUES else self._on_task
+        failed = []
+        for name in names:
+            try:
+                act(store, action, name)
+            except CommandError as failure:
+                failed.append(str(failure))
+        if failed:
+            raise CommandError("\n".join(failed))
+
+    def _show(self, alias: str, names: list[str]) -> None:
         found = depths(alias)
+        if names:
+            known = {depth.queue: depth for depth in found}
+            found = [known.get(name) or Depth(clean_line(name)) for name in names]
         if not found:
             self.stdout.write("Nothing waits, nothing runs.")
             return
@@ -76,7 +91,7 @@ class Command(BaseCommand):
         try:
             took_effect = getattr(backend, action)(name)
         except TaskResultDoesNotExist as missing:
-            text = f"There is no task with the id {clean_line(name)!r}."
+            text = f"There is no task with the id {clean_line(repr(name))}."
             raise CommandError(text) from missing
         if not took_effect:
             raise CommandError(f"Task {name} {refused}.")

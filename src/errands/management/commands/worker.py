@@ -1,11 +1,14 @@
 """``manage.py worker``: run tasks until told to stop."""
 
+import sys
 from argparse import ArgumentParser
+from functools import partial
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
 from errands.worker.options import WorkerOptions, add_arguments
+from errands.worker.saying import finish_saying, say
 from errands.worker.supervisor import Supervisor, WorkerBroken
 
 
@@ -24,7 +27,8 @@ class Command(BaseCommand):
         """Work, and count what was done."""
         try:
             told = WorkerOptions.of_command(options)
-            tally = Supervisor(told, self.stdout.write).run()
+            tally = Supervisor(told, partial(say, self.stdout)).run()
         except (ValueError, WorkerBroken) as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"{tally.succeeded} succeeded, {tally.failed} failed")
+        say(self.stdout, f"{tally.succeeded} succeeded, {tally.failed} failed")
+        finish_saying(sys.stdout, sys.stderr)

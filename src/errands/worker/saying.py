@@ -1,0 +1,45 @@
+"""What the worker's command says, to whoever still listens.
+
+Whoever read it may be gone: Ctrl-C on ``worker | tee log`` ends ``tee`` first,
+and ``worker | head -1`` has read enough. That ends no worker and changes no
+exit code; a worker that broke on it would leave its children behind.
+"""
+
+import os
+from contextlib import suppress
+from typing import TextIO
+
+from django.core.management.base import OutputWrapper
+
+# A stream that somebody closed raises the latter.
+CANNOT_BE_SAID = (OSError, ValueError)
+
+type Stream = TextIO | OutputWrapper
+
+
+def say(stream: Stream, line: str) -> None:
+    """Write a line, at once also into a pipe; if nobody takes it, go on."""
+    try:
+        stream.write(f"{line}\n")
+        stream.flush()
+    except BrokenPipeError:
+        _silence(stream)
+    except CANNOT_BE_SAID:
+        pass
+
+
+def finish_saying(*streams: Stream) -> None:
+    """Drop what nobody takes: Python would end with code 120 because of it."""
+    for stream in streams:
+        try:
+            stream.flush()
+        except CANNOT_BE_SAID:
+            _silence(stream)
+
+
+def _silence(stream: Stream) -> None:
+    """Lead a stream to the null device: for good, and for copies of us too."""
+    with suppress(*CANNOT_BE_SAID):
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
