@@ -38,6 +38,18 @@ def send_from(context: object, account: str) -> None:
         ({"concurrency": ("a", 0)}, "its limit is a whole number from 1"),
         ({"concurrency": ("", 1)}, "it takes a key and a limit"),
         ({"unique": 3}, "unique is 3; it takes True, names of arguments, or a key"),
+        (
+            {"unique": ()},
+            "unique is (), which names nothing. Pass True for all arguments",
+        ),
+        (
+            {"unique": ""},
+            "unique is '', which names nothing. Pass True for all arguments",
+        ),
+        (
+            {"unique": []},
+            "unique is (), which names nothing. Pass True for all arguments",
+        ),
         ({"keep": 7}, "keep is 7; it takes a timedelta"),
         ({"keep": {"lost": timedelta(1)}}, "its keys are 'succeeded' and 'failed'"),
         ({"metadata": [1]}, "metadata is [1]; it takes a dict"),

@@ -134,6 +134,11 @@ class TaskOptions:
                 f"unique is {self.unique!r}; it takes True, names of arguments, or a "
                 "key such as 'account:{account}'."
             )
+        if self.unique in ((), ""):
+            raise ValueError(
+                f"unique is {self.unique!r}, which names nothing. Pass True for all "
+                "arguments, or False for a task that is not unique."
+            )
         _check_pair("concurrency", self.concurrency, "('account:{account}', 2)")
         _check_pair("rate", self.rate, "('partner', '100/m')")
         if self.concurrency is not None:
