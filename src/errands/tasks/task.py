@@ -47,6 +47,10 @@ class Task(DjangoTask):
     interrupted."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.queue_name, str):
+            raise TypeError(
+                f"queue_name is {self.queue_name!r}; it takes a text such as 'mail'."
+            )
         # super() does not know the class that slots=True has made of this one.
         DjangoTask.__post_init__(self)
         check_options(self.options, self.func, skipped=int(self.takes_context))
