@@ -140,6 +140,23 @@ def test_options_break_no_import_under_other_backends():
         assert made.options.max_attempts == 9
 
 
+@pytest.mark.parametrize("name", ["immediate.ImmediateBackend", "dummy.DummyBackend"])
+def test_djangos_backends_take_any_queue_once_they_are_told_to(name):
+    told = {"BACKEND": f"django.tasks.backends.{name}"}
+    send = task(queue_name="mail")
+
+    with override_settings(TASKS={"default": told | {"QUEUES": []}}):
+        made = send(tasks.never_registered)
+    with (
+        override_settings(TASKS={"default": told}),
+        pytest.raises(InvalidTask) as refusal,
+    ):
+        send(tasks.never_registered)
+
+    assert made.queue_name == "mail"
+    assert str(refusal.value) == "Queue 'mail' is not valid for backend."
+
+
 def test_an_immediate_task_gets_its_arguments_decoded():
     now = timezone.now()
 
