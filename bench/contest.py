@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -83,8 +83,12 @@ class Stand:
             return
         line = json.dumps([measure, arguments]) + "\n"
         assert self._process.stdin  # noqa: S101 - it is a pipe
-        self._process.stdin.write(line.encode())
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(line.encode())
+            self._process.stdin.flush()
+        except OSError:  # it died after its last answer
+            self.broken = "it died"
+            self.close()
 
     def answer(self, seconds: float = ANSWER_SECONDS) -> Any:
         """Return the answer; ``NotRun`` with the reason when there is none."""
@@ -109,6 +113,10 @@ class Stand:
             self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with suppress(OSError):  # what it was not told any more
+                assert pipe  # noqa: S101 - it is a pipe
+                pipe.close()
 
 
 @dataclass

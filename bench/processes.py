@@ -6,6 +6,7 @@ import subprocess
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from shutil import rmtree
 from tempfile import mkdtemp
 
 from bench import ticks
@@ -43,14 +44,10 @@ class Fleet:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._signal(signal.SIGTERM)
-        deadline = time.monotonic() + STOPPING_SECONDS
-        for root in self.roots:
-            try:
-                root.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                continue
-        self.kill()
+        try:
+            self._end()
+        finally:
+            rmtree(self.ledger, ignore_errors=True)
 
     def kill(self) -> None:
         """SIGKILL all of it."""
@@ -82,6 +79,16 @@ class Fleet:
         """Return the CPU time that all processes have used until now."""
         return sum(map(_cpu_seconds, self.processes()))
 
+    def _end(self) -> None:
+        self._signal(signal.SIGTERM)
+        deadline = time.monotonic() + STOPPING_SECONDS
+        for root in self.roots:
+            try:
+                root.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                continue
+        self.kill()
+
     def _signal(self, number: signal.Signals) -> None:
         for root in self.roots:
             try:
@@ -91,8 +98,11 @@ class Fleet:
 
 
 def rss(pid: int) -> int:
-    """Return the bytes resident in a process."""
-    resident = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    """Return the bytes resident in a process; none in one that has ended."""
+    try:
+        resident = Path(f"/proc/{pid}/statm").read_text().split()[1]
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
     return int(resident) * os.sysconf("SC_PAGE_SIZE")
 
 

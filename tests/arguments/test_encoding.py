@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 from django.core.files.base import ContentFile
+from django.http import QueryDict
 from django.test import RequestFactory
+from django.utils.datastructures import MultiValueDict
 from django.utils.functional import SimpleLazyObject
 from django.utils.safestring import mark_safe
 from pytest_django import DjangoAssertNumQueries
@@ -135,6 +137,11 @@ def test_a_key_that_is_not_a_string_is_refused(key: Any, kind: str) -> None:
         (b"GIF", "bytes, and bytes are not JSON. Save them to a storage"),
         (memoryview(b""), "memoryview, and bytes are not JSON."),
         (RequestFactory().get("/"), "WSGIRequest, and it ends before a worker begins"),
+        (
+            QueryDict("tag=a&tag=b"),
+            "django.http.request.QueryDict, and it has several values for a key, where",
+        ),
+        (MultiValueDict(), "Pass its .dict(), which has the last of each, or dict("),
         (len, "builtin_function_or_method, and code does not travel"),
         (lambda: None, "function, and code does not travel"),
         (partial(len), "functools.partial, and code does not travel"),
@@ -150,6 +157,13 @@ def test_a_key_that_is_not_a_string_is_refused(key: Any, kind: str) -> None:
 )
 def test_what_cannot_travel_is_refused_with_a_remedy(value: Any, words: str) -> None:
     assert words in refusal_of(value)
+
+
+def test_what_a_form_sent_travels_as_either_dict_that_the_refusal_names() -> None:
+    sent = QueryDict("tag=a&tag=b")
+
+    assert encode(sent.dict()) == {"tag": "b"}
+    assert encode(dict(sent.lists())) == {"tag": ["a", "b"]}
 
 
 def test_a_refused_query_is_not_run(

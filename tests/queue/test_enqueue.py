@@ -84,11 +84,13 @@ def test_a_task_for_later_is_scheduled_and_one_overdue_is_ready():
     [
         (datetime.min.replace(tzinfo=ZoneInfo("Asia/Tokyo")), TaskState.READY),
         (datetime.max.replace(tzinfo=ZoneInfo("America/New_York")), TaskState.SCHEDULED),
+        (timedelta.min, TaskState.READY),
+        (timedelta.max, TaskState.SCHEDULED),
     ],
-    ids=["before year 1", "after year 9999"],
+    ids=["before year 1", "after year 9999", "long ago", "as good as never"],
 )
 def test_an_instant_beyond_the_calendar_is_stored_so_that_all_can_read_it(
-    store: Store, run_after: datetime, state: TaskState
+    store: Store, run_after: datetime | timedelta, state: TaskState
 ):
     enqueued = tasks.add.using(run_after=run_after).enqueue(1)
 

@@ -1,5 +1,6 @@
 """Waiting times are numbers that can be proven."""
 
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,3 +40,22 @@ def test_jitter_only_ever_shortens_and_never_passes_the_cap(number, jitter):
 def test_settings_that_mean_nothing_are_refused(settings):
     with pytest.raises(ValueError, match=r"required|share"):
         exponential(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"first": "5"}, "exponential(first='5'): first is seconds as a number, such"),
+        ({"cap": None}, "exponential(cap=None): cap is seconds as a number, such as 600"),
+        (
+            {"first": timedelta(seconds=5)},
+            "exponential(first=datetime.timedelta(seconds=5)): first is seconds as a",
+        ),
+        ({"jitter": "x"}, "exponential(jitter='x'): jitter is a share as a number, such"),
+    ],
+)
+def test_settings_that_are_no_numbers_are_refused_by_name(settings, told):
+    with pytest.raises(TypeError) as refusal:
+        exponential(**settings)
+
+    assert told in str(refusal.value)

@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from errands import task
+from errands import ArgumentError, task
 from errands.tasks import keys
 from errands.tasks.keys import KEY_LIMIT, unique_key
 from errands.tasks.rates import Rate
 from errands.tasks.task import Task
 from tests.testapp.models import Account
+
+SENDER = object()
 
 
 def send(account: Any, since: Any = None, *, copy_to: str = "") -> None:
@@ -62,6 +64,53 @@ def test_only_the_arguments_that_are_named_count():
 
     assert key_of(declared, 1, 2) == key_of(declared, 1, 3)
     assert key_of(declared, 1, 2) != key_of(declared, 2, 2)
+
+
+def send_by(account: Any, sender: Any = SENDER) -> None:
+    """Stand in for a function with a default that cannot be carried."""
+
+
+@pytest.mark.parametrize("unique", [("account",), "account:{account}"])
+def test_a_default_that_the_key_does_not_name_need_not_be_carried(unique: Any):
+    declared = task(unique=unique)(send_by)
+
+    assert key_of(declared, 1) == key_of(declared, 1, "anna")
+
+
+@pytest.mark.parametrize("unique", [True, ("sender",), "by:{sender}"])
+def test_a_default_that_counts_is_named_where_it_cannot_be_carried(unique: Any):
+    declared = task(unique=unique)(send_by)
+
+    with pytest.raises(ArgumentError) as refused:
+        key_of(declared, 1)
+
+    assert str(refused.value) == (
+        "The default of 'sender' cannot be carried: its type is object, which nobody "
+        "registered. Pass its parts, or teach errands with "
+        "errands.register_converter(object, tag=…, encode=…, decode=…)."
+    )
+
+
+def test_a_limit_or_rate_without_braces_asks_no_default():
+    declared = task(rate=("partner", "5/s"))(send_by)
+
+    key = keys.shared_key("partner", declared, declared.encode_call((1,), {}))
+
+    assert key == "partner"
+
+
+def test_a_key_is_the_same_as_it_was_in_earlier_versions():
+    every = task(unique=True)(collect)
+    named = task(unique=("rest", "since"))(collect)
+    filled = task(unique="{account}/{since}")(collect)
+
+    found = [str(key_of(each, 1, 2, 3, full=True)) for each in (every, named, filled)]
+
+    assert [key[:12] for key in found] == ["9195069ca971", "f6237957f36e", "d05a6532568a"]
+
+
+def collect(account: Any, *rest: Any, since: Any = date(2026, 1, 2), **more: Any) -> None:
+    """Stand in for a function that takes anything."""
 
 
 def test_a_template_is_filled_with_text_numbers_and_values_of_all_kinds():

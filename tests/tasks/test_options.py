@@ -1,7 +1,8 @@
 """What an option takes is known when the task is declared."""
 
 import copy
-from datetime import timedelta
+import math
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -38,13 +39,48 @@ def send_from(context: object, account: str) -> None:
         ({"concurrency": ("a", 0)}, "its limit is a whole number from 1"),
         ({"concurrency": ("", 1)}, "it takes a key and a limit"),
         ({"unique": 3}, "unique is 3; it takes True, names of arguments, or a key"),
+        (
+            {"unique": ()},
+            "unique is (), which names nothing. Pass True for all arguments",
+        ),
+        (
+            {"unique": ""},
+            "unique is '', which names nothing. Pass True for all arguments",
+        ),
+        (
+            {"unique": []},
+            "unique is (), which names nothing. Pass True for all arguments",
+        ),
         ({"keep": 7}, "keep is 7; it takes a timedelta"),
+        (
+            {"keep": {"succeeded": None}},
+            "keep is {'succeeded': None}; leave an outcome out to keep its results as",
+        ),
         ({"keep": {"lost": timedelta(1)}}, "its keys are 'succeeded' and 'failed'"),
         ({"metadata": [1]}, "metadata is [1]; it takes a dict"),
         ({"metadata": {"_private": 1}}, "keys are texts that do not begin with '_'"),
         ({"metadata": {1: 1}}, "keys are texts that do not begin with '_'"),
+        ({"metadata": {"a": date(2026, 1, 1)}}, "The metadata cannot be stored as JSON"),
+        ({"metadata": {"a": math.nan}}, "The metadata cannot be stored as JSON"),
+        ({"metadata": {"a": "x" * 65_536}}, "The metadata has 65,544 characters of JSON"),
+        ({"at_most_once": 1}, "at_most_once is 1; it takes True or False."),
+        ({"transactional": "no"}, "transactional is 'no'; it takes True or False."),
+        ({"transactional": None}, "transactional is None; it takes True or False."),
+        ({"queue_name": 5}, "queue_name is 5; it takes a text such as 'mail'."),
+        ({"queue_name": None}, "queue_name is None; it takes a text such as 'mail'."),
         ({"retry_on": (3,)}, "retry_on holds 3, not an exception class"),
-        ({"discard_on": "x"}, "discard_on holds 'x', not an exception class"),
+        ({"retry_on": None}, "retry_on holds None, not an exception class"),
+        ({"retry_on": 5}, "retry_on holds 5, not an exception class"),
+        ({"retry_on": int}, "retry_on holds <class 'int'>, not an exception class"),
+        (
+            {"retry_on": ValueError("x")},
+            "retry_on holds ValueError('x'), not an exception class. It takes classes",
+        ),
+        ({"discard_on": None}, "discard_on holds None, not an exception class"),
+        (
+            {"discard_on": "KeyError"},
+            "discard_on holds 'KeyError', not an exception class. It takes classes such",
+        ),
         ({"backoff": 5}, "backoff is 5; it takes a function"),
         ({"backoff": {ValueError: 5}}, "backoff[ValueError] is 5; it takes a function"),
         ({"backoff": {"x": exponential()}}, "backoff holds 'x', not an exception class"),
@@ -100,6 +136,38 @@ def test_a_key_changed_for_one_call_is_checked_there():
 def test_the_context_is_no_argument_that_a_key_can_name():
     with pytest.raises(ValueError, match="unique names 'context'"):
         task(unique=("context",), takes_context=True)(send_from)
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ({"queue_name": 7}, "queue_name is 7; it takes a text such as 'mail'."),
+        ({"metadata": {"a": object()}}, "The metadata cannot be stored as JSON"),
+        (
+            {"keep": {"failed": None}},
+            "leave an outcome out to keep its results as the site does.",
+        ),
+    ],
+)
+def test_what_one_call_changes_is_checked_before_it_is_made(option: Any, told: str):
+    with pytest.raises(TypeError) as refusal:
+        tasks.add.using(**option)
+
+    assert told in str(refusal.value)
+
+
+def test_an_outcome_that_is_left_out_is_kept_as_the_site_says():
+    made = task(keep={"failed": timedelta(days=90)})(send)
+
+    assert made.options.keep == {"failed": timedelta(days=90)}
+
+
+def test_what_retry_on_names_may_be_one_class_or_come_in_any_container():
+    one = task(retry_on=OSError, discard_on=[KeyError])(send)
+    none = task(retry_on=(), discard_on={KeyError})(send)
+
+    assert (one.options.retry_on, one.options.discard_on) == ((OSError,), (KeyError,))
+    assert (none.options.retry_on, none.options.discard_on) == ((), (KeyError,))
 
 
 def test_an_async_function_cannot_be_transactional():

@@ -98,6 +98,25 @@ def test_a_timedelta_counts_from_the_moment_of_enqueueing():
     assert timedelta(0) <= due.run_after - before - timedelta(days=1) < timedelta(hours=1)
 
 
+@pytest.mark.parametrize(
+    ("delay", "year"), [(timedelta.max, 9998), (timedelta.min, 2)], ids=str
+)
+def test_a_delay_beyond_the_calendar_ends_where_every_zone_can_show_it(delay, year):
+    due = tasks.add.using(run_after=delay).due()
+
+    assert due.run_after is not None
+    assert timezone.is_aware(due.run_after)
+    assert due.run_after.year == year
+
+
+@override_settings(USE_TZ=False)
+def test_a_delay_beyond_the_calendar_is_naive_where_the_site_is():
+    due = tasks.add.using(run_after=timedelta.max).due()
+
+    assert due.run_after is not None
+    assert timezone.is_naive(due.run_after)
+
+
 def test_a_naive_instant_is_refused():
     with pytest.raises(InvalidTask, match="aware"):
         tasks.add.using(run_after=timezone.now().replace(tzinfo=None))
@@ -121,6 +140,23 @@ def test_options_break_no_import_under_other_backends():
         assert made.options.max_attempts == 9
 
 
+@pytest.mark.parametrize("name", ["immediate.ImmediateBackend", "dummy.DummyBackend"])
+def test_djangos_backends_take_any_queue_once_they_are_told_to(name):
+    told = {"BACKEND": f"django.tasks.backends.{name}"}
+    send = task(queue_name="mail")
+
+    with override_settings(TASKS={"default": told | {"QUEUES": []}}):
+        made = send(tasks.never_registered)
+    with (
+        override_settings(TASKS={"default": told}),
+        pytest.raises(InvalidTask) as refusal,
+    ):
+        send(tasks.never_registered)
+
+    assert made.queue_name == "mail"
+    assert str(refusal.value) == "Queue 'mail' is not valid for backend."
+
+
 def test_an_immediate_task_gets_its_arguments_decoded():
     now = timezone.now()
 
@@ -138,6 +174,56 @@ def test_many_calls_are_checked_before_the_first_is_stored():
         tasks.add.using(backend="dummy").enqueue_many([((1,), {}), ((), {})])
 
     assert dummy.results == []
+
+
+@pytest.mark.parametrize(
+    ("call", "kinds"),
+    [
+        ((1,), "(int,)"),
+        (1, "int"),
+        (None, "NoneType"),
+        ("ab", "str"),
+        ((), "()"),
+        (((1), {}), "(int, dict)"),
+        ((None, {}), "(NoneType, dict)"),
+        (((1,), None), "(tuple, NoneType)"),
+        (((1,), [2]), "(tuple, list)"),
+        (("ab", {}), "(str, dict)"),
+        ((b"ab", {}), "(bytes, dict)"),
+        (({"left": 1}, {}), "(dict, dict)"),
+        (({1}, {}), "(set, dict)"),
+        ((1, 2, 3, 4, 5, 6), "(int, int, int, int, int, …)"),
+        ({"left": 1}, "dict"),
+    ],
+    ids=str,
+)
+def test_a_call_that_is_no_pair_is_named_by_its_number(call, kinds):
+    calls = [((1,), {}), call]
+
+    with pytest.raises(TypeError) as refused:
+        tasks.add.using(backend="dummy").enqueue_many(calls)
+
+    assert str(refused.value) == (
+        f"call 1 is {kinds}; it takes (args, kwargs) such as ((account,), {{}})."
+    )
+
+
+def test_a_name_that_is_no_text_is_refused_as_one_that_no_argument_has():
+    with pytest.raises(SignatureMismatch, match="keywords must be strings"):
+        tasks.add.using(backend="dummy").enqueue_many([((1,), {1: 2})])
+
+
+def test_what_goes_wrong_with_the_values_of_a_pair_is_told_as_for_one_call():
+    with pytest.raises(ArgumentError, match="'value'"):
+        tasks.echo.using(backend="dummy").enqueue_many([((object(),), {})])
+
+
+def test_arguments_may_come_in_any_sequence():
+    results = tasks.add.using(backend="dummy").enqueue_many(
+        [[[1, 2], {}], (range(2), {}), ((), {"left": 3})]
+    )
+
+    assert [result.args for result in results] == [[1, 2], [0, 1], []]
 
 
 def test_a_removed_queue_is_refused_when_enqueueing():

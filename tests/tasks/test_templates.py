@@ -48,6 +48,27 @@ def test_a_name_like_none_is_refused_with_those_there_are():
         task(unique=("number",))(sync)
 
 
+@pytest.mark.parametrize(
+    ("function", "name"), [(sync, "account"), (sync, "full"), (with_context, "account")]
+)
+def test_a_text_that_is_the_name_of_an_argument_is_asked_what_it_means(function, name):
+    takes_context = function is with_context
+
+    with pytest.raises(ValueError, match="Did you mean") as refused:
+        task(unique=name, takes_context=takes_context)(function)
+
+    assert str(refused.value) == (
+        f"unique is {name!r}, a text that fills in no argument: all calls would be one "
+        f"task. Did you mean ({name!r},) or '{{{name}}}'?"
+    )
+
+
+def test_a_text_that_no_argument_has_for_a_name_is_one_key_for_all_calls():
+    made = task(unique="accounts")(sync)
+
+    assert made.options.unique == "accounts"
+
+
 def test_the_context_is_no_argument():
     with pytest.raises(ValueError, match="names 'context', which is no argument"):
         task(unique=("context",), takes_context=True)(with_context)

@@ -117,6 +117,8 @@ class Bookkeeping(RuleBasedStateMachine):
             self.model.claim(task, worker.id)
             assert (claim.token, claim.attempt) == (task.token, task.attempt)
             assert claim.cancel_requested is task.cancel_asked
+            # No task here has any, and what a hand wrote into a row is none.
+            assert claim.metadata == {}
 
     def release_unknown(self, worker: Worker) -> None:
         """Give back what the database says a worker holds and it does not know."""

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from errands.queue.claims import Claim
+from errands.queue.models import TaskRow
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.outcomes import Cancelled, Succeeded
 from tests.testapp.models import Account
@@ -162,6 +163,20 @@ class FullQueueMachine(QueueMachine):
         assert self.store.prune() == len(old)
         for task in old:
             self.forget(task)
+
+    @with_tasks
+    @rule(number=numbers, text=st.sampled_from(["[{}]", "[1]", "{}", "nothing"]))
+    def somebodys_hand_is_in_a_row(self, number: int, text: str) -> None:
+        """Spoil what a row holds as JSON: it reads as empty, and all goes on."""
+        # Who runs a suspect has read the errors already that make it one.
+        spoilt = [t for t in self.model.live() if t.is_waiting or not t.has_just_crashed]
+        if task := picked(spoilt, number):
+            rows = TaskRow.objects.filter(uuid=task.uuid)
+            assert rows.update(errors=text, worker_ids=text, metadata=text) == 1
+            task.is_suspect = task.has_just_crashed = False
+            read = self.backend.get_result(str(task.uuid))
+            assert read.errors == []
+            assert len(read.worker_ids) <= (not task.is_waiting)
 
     @invariant()
     def effects_are_those_of_settled_transactions(self) -> None:

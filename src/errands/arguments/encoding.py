@@ -11,6 +11,7 @@ from math import isfinite
 from typing import Any
 
 from django.db.models import Model
+from django.utils.datastructures import MultiValueDict
 from django.utils.functional import LazyObject
 
 from errands.arguments.converter import Converter
@@ -72,7 +73,7 @@ class Encoder:
                 return str.__str__(value)
             case list():
                 return [self._part(index, item) for index, item in enumerate(value)]
-            case dict():
+            case dict() if not isinstance(value, MultiValueDict):
                 return self._members(value)
         raise self._refused(refusal(value))
 

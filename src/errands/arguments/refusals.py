@@ -9,6 +9,7 @@ from django.core.files.base import File
 from django.db.models import QuerySet
 from django.db.models.manager import BaseManager
 from django.http import HttpRequest, HttpResponseBase
+from django.utils.datastructures import MultiValueDict
 
 QUERY = (
     "a query is not a value. Pass the primary keys, or what selects them, and query "
@@ -20,6 +21,10 @@ REQUEST = (
     "it ends before a worker begins. Pass what the task needs of it, such as "
     "request.user."
 )
+FORM = (
+    "it has several values for a key, where a dict has one. Pass its .dict(), which has "
+    "the last of each, or dict(values.lists()), which has all."
+)
 CODE = "code does not travel. Pass a name the task knows what to do with."
 ITERATOR = "it can be read only once, and only here. Pass a list."
 
@@ -28,6 +33,7 @@ REMEDIES: dict[tuple[type, ...], str] = {
     (File, IOBase): FILE,
     (bytes, bytearray, memoryview): BYTES,
     (HttpRequest, HttpResponseBase): REQUEST,
+    (MultiValueDict,): FORM,
     (FunctionType, BuiltinFunctionType, MethodType, partial, ModuleType, type): CODE,
     (Iterator,): ITERATOR,
 }

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 from django.tasks import TaskResult
@@ -25,6 +26,7 @@ class exponential:  # noqa: N801 - it reads as a function: backoff=exponential(f
     jitter: float = 0.1
 
     def __post_init__(self) -> None:
+        self._check_types()
         if not 0 <= self.first <= self.cap:
             raise ValueError(
                 f"exponential(first={self.first!r}, cap={self.cap!r}): "
@@ -42,6 +44,15 @@ class exponential:  # noqa: N801 - it reads as a function: backoff=exponential(f
         doublings = min(max(attempts, 1) - 1, 64)
         seconds = min(self.cap, self.first * 2**doublings)
         return float(seconds * (1 - random.uniform(0, self.jitter)))  # noqa: S311
+
+    def _check_types(self) -> None:
+        for name, example in (("first", "5"), ("cap", "600"), ("jitter", "0.1")):
+            if not isinstance(given := getattr(self, name), Real):
+                unit = "a share" if name == "jitter" else "seconds"
+                raise TypeError(
+                    f"exponential({name}={given!r}): {name} is {unit} as a number, "
+                    f"such as {example}."
+                )
 
 
 class per_exception:  # noqa: N801 - it reads as a function, as its neighbour does

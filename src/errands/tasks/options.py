@@ -1,13 +1,14 @@
 """The options of a task beyond those of ``django.tasks``."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from typing import Any
 
 from errands.exceptions import RecordGone
 from errands.tasks.backoff import Backoff, exponential, per_exception
+from errands.tasks.context import dump_metadata
 from errands.tasks.rates import Rate
 
 MOST_ATTEMPTS = 10_000
@@ -119,6 +120,9 @@ class TaskOptions:
                 f"backoff is {self.backoff!r}; it takes a function such as "
                 "exponential(first=5, cap=600)."
             )
+        for name in ("at_most_once", "transactional"):
+            if type(given := getattr(self, name)) is not bool:
+                raise TypeError(f"{name} is {given!r}; it takes True or False.")
         if self.at_most_once and self.transactional:
             raise TypeError(
                 "at_most_once and transactional exclude each other: a transaction "
@@ -134,6 +138,11 @@ class TaskOptions:
                 f"unique is {self.unique!r}; it takes True, names of arguments, or a "
                 "key such as 'account:{account}'."
             )
+        if self.unique in ((), ""):
+            raise ValueError(
+                f"unique is {self.unique!r}, which names nothing. Pass True for all "
+                "arguments, or False for a task that is not unique."
+            )
         _check_pair("concurrency", self.concurrency, "('account:{account}', 2)")
         _check_pair("rate", self.rate, "('partner', '100/m')")
         if self.concurrency is not None:
@@ -148,10 +157,14 @@ class TaskOptions:
 
 
 def _exceptions(name: str, given: Any) -> Exceptions:
-    kinds = (given,) if isinstance(given, type) else tuple(given)
+    is_one = isinstance(given, type | str) or not isinstance(given, Iterable)
+    kinds = (given,) if is_one else tuple(given)
     for kind in kinds:
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-            raise TypeError(f"{name} holds {kind!r}, not an exception class.")
+            raise TypeError(
+                f"{name} holds {kind!r}, not an exception class. It takes classes such "
+                "as (OSError, TimeoutError)."
+            )
     return kinds
 
 
@@ -171,6 +184,11 @@ def _check_keep(keep: object) -> None:
     if outcomes - {"succeeded", "failed"}:
         raise ValueError(f"keep is {keep!r}; its keys are 'succeeded' and 'failed'.")
     for each in kept:
+        if each is None and isinstance(keep, Mapping):
+            raise TypeError(
+                f"keep is {keep!r}; leave an outcome out to keep its results as the "
+                "site does."
+            )
         if each is not None and not (isinstance(each, timedelta) and each >= timedelta()):
             raise TypeError(
                 f"keep is {keep!r}; it takes a timedelta, or a dict such as "
@@ -187,6 +205,8 @@ def _check_metadata(metadata: object) -> None:
                 f"metadata has the key {key!r}; keys are texts that do not begin "
                 "with '_'."
             )
+    if metadata:
+        dump_metadata(dict(metadata))
 
 
 def _refuse_unknown(options: dict[str, Any]) -> None:

@@ -1,7 +1,7 @@
 """A call is checked against the function's signature before it is stored."""
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import lru_cache
 from inspect import Parameter, Signature, iscoroutinefunction, signature
 from math import inf
@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from errands.exceptions import SignatureMismatch
 
 MOST_SHAPES = 4096
+SHOWN = 5
+NO_ARGUMENTS = (str, bytes, bytearray, Mapping, Set)
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -60,6 +62,27 @@ def check_call(
         raise SignatureMismatch(f"{name}{_shown(called)}: {mismatch}.{hint}") from None
 
 
+def check_pair(call: object, *, index: int) -> None:
+    """Raise ``TypeError`` unless one of many calls is ``(args, kwargs)``."""
+    match call:
+        case (args, kwargs) if isinstance(kwargs, Mapping):
+            if isinstance(args, Collection) and not isinstance(args, NO_ARGUMENTS):
+                return
+    raise TypeError(
+        f"call {index} is {_kinds(call)}; it takes (args, kwargs) such as "
+        "((account,), {})."
+    )
+
+
+def _kinds(call: object) -> str:
+    """Return what a call is made of; the ``repr`` of values may run a query."""
+    if not isinstance(call, tuple | list):
+        return type(call).__name__
+    kinds = ", ".join(type(part).__name__ for part in call[:SHOWN])
+    rest = ", …" if len(call) > SHOWN else "," if len(call) == 1 else ""
+    return f"({kinds}{rest})"
+
+
 def _shape(called: Signature) -> _Shape:
     """Return the shape of a signature, kept by identity: hashing one is slow."""
     known = _shapes.get(id(called))
@@ -81,7 +104,7 @@ def _shape(called: Signature) -> _Shape:
 
 def _did_you_mean(called: Signature, kwargs: Mapping[str, Any]) -> str:
     for key in kwargs:
-        near = difflib.get_close_matches(key, called.parameters, n=1)
+        near = difflib.get_close_matches(str(key), called.parameters, n=1)
         if key not in called.parameters and near:
             return f" Did you mean {near[0]!r}?"
     return ""

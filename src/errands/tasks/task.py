@@ -6,7 +6,7 @@ whatever engine is configured, so every engine carries plain JSON.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from inspect import Signature
 from typing import Any
@@ -23,10 +23,14 @@ from errands.tasks.options import TaskOptions
 from errands.tasks.signature import (
     call_signature,
     check_call,
+    check_pair,
     is_coroutine,
     positional_names,
 )
 from errands.tasks.templates import check_options
+
+# One year inside what Python knows, so that no zone makes it unreadable.
+EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 
 type Call = tuple[Sequence[Any], Mapping[str, Any]]
 
@@ -47,6 +51,10 @@ class Task(DjangoTask):
     interrupted."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.queue_name, str):
+            raise TypeError(
+                f"queue_name is {self.queue_name!r}; it takes a text such as 'mail'."
+            )
         # super() does not know the class that slots=True has made of this one.
         DjangoTask.__post_init__(self)
         check_options(self.options, self.func, skipped=int(self.takes_context))
@@ -63,7 +71,7 @@ class Task(DjangoTask):
         """Return this task with other settings for one call.
 
         ``run_after`` takes an aware datetime, or a timedelta that counts from
-        the moment of ``enqueue``.
+        the moment of ``enqueue``; beyond the years 2 to 9998 it is cut there.
         """
         changes: dict[str, Any] = {
             "priority": priority,
@@ -101,7 +109,7 @@ class Task(DjangoTask):
         All are checked and encoded before the first is stored; where the
         engine can, they are stored in one statement.
         """
-        encoded = [self.encode_call(args, kwargs) for args, kwargs in calls]
+        encoded = self._encode_calls(calls)
         task, backend = self.due(), self.get_backend()
         if getattr(backend, "supports_enqueue_many", False):
             results: Sequence[TaskResult] = backend.enqueue_many(task, encoded)  # type: ignore[attr-defined]
@@ -147,7 +155,23 @@ class Task(DjangoTask):
         """Return the task with a ``delay`` resolved into ``run_after``."""
         if self.delay is None:
             return self
-        return replace(self, delay=None, run_after=timezone.now() + self.delay)
+        return replace(self, delay=None, run_after=_after(self.delay))
+
+    def _encode_calls(
+        self, calls: Iterable[Call]
+    ) -> list[tuple[list[Any], dict[str, Any]]]:
+        encoded: list[tuple[list[Any], dict[str, Any]]] = []
+        for call in calls:
+            try:
+                args, kwargs = call
+                if args.__class__ is not tuple:
+                    # A text would be taken for as many arguments as it has letters.
+                    check_pair(call, index=len(encoded))
+                encoded.append(self.encode_call(args, kwargs))
+            except (TypeError, ValueError, AttributeError):
+                check_pair(call, index=len(encoded))
+                raise
+        return encoded
 
     def _enqueue_encoded(self, args: list[Any], kwargs: dict[str, Any]) -> None:
         self.get_backend().enqueue(self.due(), args, kwargs)
@@ -159,6 +183,15 @@ class Task(DjangoTask):
             return decode_call(args, kwargs)
         decoded, named = decode_call(args[1:], kwargs)
         return [own_context(args[0], self.options.metadata), *decoded], named
+
+
+def _after(delay: timedelta) -> datetime:
+    now = timezone.now()
+    try:
+        return now + delay
+    except OverflowError:
+        bound = EARLIEST if delay < timedelta() else LATEST
+        return bound.replace(tzinfo=now.tzinfo)
 
 
 def plain_task(func: Callable[..., Any], **fields_and_options: Any) -> DjangoTask:

@@ -52,6 +52,12 @@ def _check_names(
     options: TaskOptions, function: Callable[..., Any], skipped: int
 ) -> None:
     known = list(call_signature(function, skipped=skipped).parameters)
+    if options.unique in known:
+        name = options.unique
+        raise ValueError(
+            f"unique is {name!r}, a text that fills in no argument: all calls would be "
+            f"one task. Did you mean ({name!r},) or '{{{name}}}'?"
+        )
     for option, names in _named_by(options):
         for name in sorted(names):
             if name not in known:
