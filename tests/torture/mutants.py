@@ -180,7 +180,13 @@ MUTANTS = [
         "AND token = %s AND state <> {TaskState.RUNNING:d}",
         "AND token = %s AND state <> {TaskState.RUNNING:d} + 99",
     ),
-    Mutant("what must not start twice does", SQLITE, NOT_TWICE, ""),
+    Mutant(
+        "what must not start twice does",
+        SQLITE,
+        NOT_TWICE,
+        "",
+        caught_by=[RACES, MACHINE],
+    ),
     Mutant(
         "a retried task begins at token 0",
         "queue/interventions.py",

@@ -10,7 +10,7 @@ from django.db import connections
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
 from errands.queue.store import Store
-from errands.tasks.outcomes import Succeeded
+from errands.tasks.outcomes import Interrupted, Succeeded
 from tests.torture import tasks
 from tests.torture.world import Worker
 
@@ -67,3 +67,15 @@ def test_claimers_side_by_side_never_pass_the_limit_of_a_key() -> None:
 
     limit = tasks.keyed.options.concurrency[1]
     assert claimed == TaskRow.objects.filter(state=TaskState.RUNNING).count() == limit
+
+
+def test_what_must_not_start_twice_is_given_to_no_second_worker() -> None:
+    tasks.once.enqueue()
+    store = Store("default")
+    first, second = Worker(store, 0), Worker(store, 0)
+    (claim,) = first.claim("*", 1)
+
+    assert store.begin(claim)
+    first.settle(claim, Interrupted())
+
+    assert second.claim("*", 1) == []

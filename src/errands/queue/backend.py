@@ -54,13 +54,10 @@ from errands.tasks.hearing import is_heard
 from errands.tasks.outcomes import Cancelled, Discarded, Failed, Succeeded
 from errands.tasks.registry import is_found_by_workers
 from errands.tasks.signals import task_discarded
-from errands.tasks.task import Task, plain_task
+from errands.tasks.task import EARLIEST, LATEST, Task, plain_task
 from errands.text import clean_line
 
 OPTIONS = ("DATABASE", "MAX_ATTEMPTS")
-
-# One year inside what Python knows, so that no zone makes it unreadable.
-EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 
 
 class UnfindableTask(UserWarning):
