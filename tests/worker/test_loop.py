@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.tasks.signals import task_started
 from django.utils import translation
 
@@ -271,3 +272,21 @@ def test_a_loop_whose_descriptors_are_gone_stops_its_process(
 
     assert workplace.stop.is_requested
     assert "the event loop is broken" in caplog.text
+
+
+def test_an_attempt_on_the_loop_of_a_caller_ends_nothing_of_his(workplace, executor):
+    tasks.leave_behind.enqueue()
+    (claim,) = workplace.store.claim(uuid4(), Selection(), 1)
+    make = sync_to_async(executor._attempts.make)
+
+    async def call() -> tuple[Attempted, bool]:
+        his = asyncio.create_task(asyncio.sleep(3600))
+        attempted = await make(claim)
+        was_left_alone = not (his.done() or his.cancelling())
+        his.cancel()
+        return attempted, was_left_alone
+
+    attempted, was_left_alone = asyncio.run(call())
+
+    assert attempted.settlement.outcome == Succeeded("done")
+    assert was_left_alone

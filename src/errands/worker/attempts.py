@@ -120,10 +120,16 @@ class Attempts:
             return self._broken(attempt, escaped)
 
     async def _arun(self, attempt: Attempt, place: int) -> Attempted:
-        """Run an attempt on a loop of its own, which ends with it."""
+        """Run an attempt on a loop of its own, which ends with it.
+
+        Where the thread works for a coroutine, it is that one's loop, and whatever
+        else is there stays.
+        """
+        is_own = all_tasks() == {current_task()}
         attempted = await self.arun(attempt, place)
-        with suppress(CancelledError):
-            await leftovers.end(all_tasks() - {current_task()})
+        if is_own:
+            with suppress(CancelledError):
+                await leftovers.end(all_tasks() - {current_task()})
         return attempted
 
     def _prepared(self, attempt: Attempt) -> Attempt | Attempted:
