@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.tasks import TaskResultStatus
@@ -41,6 +42,18 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
         return True
     return False
+
+
+def killed_while_it_holds(pid_in: PidIn, directory: Path) -> tuple[int, int, Any]:
+    """Kill the child that runs a task; return it, who ran that again, and its result."""
+    result = hostile_tasks.hold.enqueue(str(directory))
+    child = pid_in()
+    (directory / "started").unlink()
+    os.kill(child, signal.SIGKILL)
+    heir = pid_in()
+    (directory / "go").touch()
+    eventually(has_ended(result), "the task ended")
+    return child, heir, result
 
 
 def test_a_burst_runs_everything_counts_it_and_ends(start_worker: StartWorker):
@@ -251,17 +264,12 @@ def test_a_worker_that_nobody_reads_replaces_its_dead_processes(
 ):
     worker = start_worker(hang_up_after="ready", PYTHONUNBUFFERED="")
     worker.loses_its_reader()
-    result = hostile_tasks.hold.enqueue(str(tmp_path))
-    child = pid_in()
-    (tmp_path / "started").unlink()
 
-    os.kill(child, signal.SIGKILL)
-    heir = pid_in()
-    (tmp_path / "go").touch()
-    eventually(has_ended(result), "the task ended")
+    child, heir, result = killed_while_it_holds(pid_in, tmp_path)
     worker.ask_to_stop()
 
     assert worker.ends() == 0, worker.errors
+    assert heir != child
     assert result.return_value == heir
 
 
@@ -296,15 +304,9 @@ def test_a_killed_child_is_replaced_and_its_task_runs_again(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):
     worker = start_worker("--threads", "1").is_ready()
-    result = hostile_tasks.hold.enqueue(str(tmp_path))
-    child = pid_in()
 
-    (tmp_path / "started").unlink()
-    os.kill(child, signal.SIGKILL)
-    heir = pid_in()
-    (tmp_path / "go").touch()
+    child, heir, result = killed_while_it_holds(pid_in, tmp_path)
 
-    eventually(has_ended(result), "the task ended")
     assert heir != child
     assert result.return_value == heir
     assert ResultRow.objects.get().crashes == 1

@@ -440,45 +440,45 @@ def test_one_that_crashed_and_is_tried_again_is_no_suspect(store, worker):
     assert not worker.claim()[0].is_suspect
 
 
+@pytest.fixture
+def overtaken_by(store, monkeypatch):
+    """Return a function that lets something happen right after the row was read."""
+
+    def overtake(act):
+        read, acts = store.backend._read, [act]
+
+        def read_and_be_overtaken(result_id):
+            stored = read(result_id)
+            if acts:
+                acts.pop()()
+            return stored
+
+        monkeypatch.setattr(store.backend, "_read", read_and_be_overtaken)
+
+    return overtake
+
+
 def test_a_cancel_that_a_failed_attempt_overtakes_keeps_its_error(
-    store, worker, monkeypatch
+    store, worker, overtaken_by
 ):
     result = tasks.fail.enqueue()
-    backend, read = store.backend, store.backend._read
-    raced = []
+    retry = Retry(timedelta(hours=1), ERROR)
+    overtaken_by(lambda: worker.settle(worker.claim(), retry))
 
-    def be_overtaken(result_id):
-        stored = read(result_id)
-        if not raced:
-            raced.append(stored)
-            worker.settle(worker.claim(), Retry(timedelta(hours=1), ERROR))
-        return stored
+    assert store.backend.cancel(result.id)
 
-    monkeypatch.setattr(backend, "_read", be_overtaken)
-
-    assert backend.cancel(result.id)
-
-    classes = [error.exception_class for error in backend.get_result(result.id).errors]
+    ended = store.backend.get_result(result.id)
+    classes = [error.exception_class for error in ended.errors]
     assert classes == [ValueError, TaskCancelled]
 
 
 def test_a_discard_that_an_attempt_overtakes_forgets_its_result(
-    store, worker, monkeypatch
+    store, worker, overtaken_by
 ):
     result = tasks.nothing.enqueue()
-    backend, read = store.backend, store.backend._read
-    raced = []
+    overtaken_by(lambda: worker.succeed(worker.claim()))
 
-    def be_overtaken(result_id):
-        stored = read(result_id)
-        if not raced:
-            raced.append(stored)
-            worker.succeed(worker.claim())
-        return stored
-
-    monkeypatch.setattr(backend, "_read", be_overtaken)
-
-    assert backend.discard(result.id)
+    assert store.backend.discard(result.id)
     assert not ResultRow.objects.exists()
 
 

@@ -7,16 +7,18 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 from django.tasks import TaskResultStatus
-from django.tasks.signals import task_started
+from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 
 from errands import ErrandsError, work_off
 from errands.queue import liveness
 from errands.queue.claims import Selection
-from errands.queue.models import TaskRow
+from errands.queue.models import ResultRow, TaskRow
+from errands.queue.states import ResultStatus
 from errands.queue.store import Store
 from tests.testapp import tasks
 from tests.testapp.models import Account
+from tests.worker.tasks import never_twice_interrupted
 
 LEASE = timedelta(seconds=30)
 
@@ -219,3 +221,21 @@ def test_a_lost_lease_counts_for_nothing():
         assert work_off(limit=1) == (0, 0)
     finally:
         task_started.disconnect(steal)
+
+
+@pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask")
+@pytest.mark.django_db(transaction=True)
+def test_a_task_that_ends_as_lost_is_told_of():
+    result, told = never_twice_interrupted.enqueue(), []
+
+    def note(task_result, **_):
+        told.append(task_result.id)
+
+    task_finished.connect(note)
+    try:
+        work_off()
+    finally:
+        task_finished.disconnect(note)
+
+    assert ResultRow.objects.get().status == ResultStatus.LOST
+    assert told == [result.id]
