@@ -10,9 +10,9 @@ caller: a wake-up that fails is logged, and where the caller commits by hand
 there is none. SQLite's workers watch the file, those of MySQL ask often.
 
 A NOTIFY takes a lock that all committers of the server share, therefore it is
-sent after the commit, in a transaction of its own, at most once in 15 ms per
-process, alias and kind. Who is woken looks once more 25 ms later, and so finds
-what the swallowed ones were for.
+sent after the commit, in a transaction of its own that waits for no disk, at
+most once in 15 ms per process, alias and kind. Who is woken looks once more
+25 ms later, and so finds what the swallowed ones were for.
 """
 
 import logging
@@ -30,6 +30,10 @@ from django.utils import timezone
 logger = logging.getLogger("errands.queue")
 
 CHANNEL = "errands"
+# Not for a standby either: a server that crashes loses its listeners as well.
+NOTIFY = (
+    f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', %s)"
+)
 DEBOUNCE_SECONDS = 0.015
 LONGEST_SLEEP = timedelta(seconds=6)
 
@@ -68,9 +72,9 @@ def subscribe(alias: str, bell: Bell) -> Callable[[], None]:
 
 
 def notify(alias: str, payload: str) -> None:
-    """Send one notification over the alias's own connection."""
+    """Send one notification over the alias's own connection, outside transactions."""
     with connections[alias].cursor() as cursor:
-        cursor.execute(f"SELECT pg_notify('{CHANNEL}', %s)", [payload])
+        cursor.execute(NOTIFY, [payload])
 
 
 def _call(alias: str, call: Call) -> None:

@@ -9,9 +9,8 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from hashlib import blake2b
-from typing import Any
 from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
@@ -19,7 +18,7 @@ from django.db.backends.utils import CursorWrapper
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
 from errands.queue.statements.interface import Statements
-from errands.queue.statements.planned import PlannedInsert
+from errands.queue.statements.planned import Planned, literal, quoting
 from errands.queue.statements.rows import (
     CALL_COLUMNS,
     CLAIM_COLUMNS,
@@ -64,8 +63,12 @@ ROW = (
     "uuid, payload, enqueued_at, queue, precedence, path, run_at, max_attempts, state, "
     "metadata, concurrency_limit, at_most_once, unique_key, concurrency_key"
 )
-INSERT_ONE = PlannedInsert(ROW)
-INSERT_ONE_UNLESS_LIVE = PlannedInsert(ROW, ending="ON CONFLICT DO NOTHING")
+ONE_ROW = (
+    f"INSERT INTO errands_task ({ROW}, {ZEROED_COLUMNS}) "
+    f"VALUES ({', '.join(['%s'] * 14)}, {ZEROES})"
+)
+INSERT_ONE = Planned("insert", ONE_ROW)
+INSERT_ONE_UNLESS_LIVE = Planned("insert", f"{ONE_ROW} ON CONFLICT DO NOTHING")
 
 INSERT_MANY = f"""
 INSERT INTO errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS})
@@ -96,7 +99,7 @@ UPDATE errands_task t SET state = {TaskState.RUNNING:d}, token = t.token + 1,
 # A limit that the planner cannot read makes it look for the first rows, through the
 # index. With what it guesses of a table that has just been filled it would rather
 # sort all that is ready, for each claim.
-FEW = "(SELECT %s)"
+FEW = "(SELECT %s::bigint)"
 
 CLAIM = f"""
 WITH wanted AS MATERIALIZED (
@@ -111,6 +114,8 @@ WITH wanted AS MATERIALIZED (
 SELECT * FROM taken
 UNION ALL SELECT {KEYED} FROM wanted WHERE concurrency_key IS NOT NULL
 """
+CLAIM_FROM_ANY = Planned("claim", CLAIM.format(queue=""))
+CLAIM_FROM_ONE = Planned("claim", CLAIM.format(queue="AND queue = %s"))
 
 LOCK = "SELECT pg_advisory_xact_lock(number) FROM unnest(%s::bigint[]) AS locks(number)"
 
@@ -164,7 +169,9 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
 """
 
 # A column at a time: of a list of rows, the server reads each row for each column.
-FINISH = f"""
+FINISH = Planned(
+    "finish",
+    f"""
 WITH record AS (
     SELECT id::bigint, token::int, status::smallint, attempt::int, crashes::smallint,
         errors, worker_ids, return_value,
@@ -187,7 +194,8 @@ SELECT record.id, record.token, record.status, record.attempt, record.crashes,
     record.expires_at, coalesce(record.metadata, gone.metadata), {MOVED}
 FROM gone JOIN record ON record.id = gone.id
 RETURNING id
-"""
+""",
+)
 
 REQUEUE = f"""
 UPDATE errands_task t SET run_at = record.run_at, attempt = record.attempt,
@@ -251,9 +259,6 @@ class PostgreSQLStatements(Statements):
     keeps_dead_entries = True
     moves_at_once = True
 
-    _in_queue = CLAIM.format(queue="AND queue = %s")
-    _in_any_queue = CLAIM.format(queue="")
-
     def has_collided(self, error: Exception) -> bool:
         """Return whether another transaction was in the way of this one."""
         return getattr(error.__cause__, "sqlstate", None) in COLLISIONS
@@ -274,19 +279,18 @@ class PostgreSQLStatements(Statements):
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
     ) -> None:
-        """Insert one row, with its values in the text where that is safe.
-
-        The driver takes 0.1 ms to bind them in Python; libpq quotes in C.
-        """
-        pgconn = getattr(getattr(cursor.cursor, "connection", None), "pgconn", None)
+        """Insert one row, with its values in the text where that is safe."""
         queue, rank, path, enqueued_at, *rest = row
         shared = _literals(queue, rank, path, *rest, *call[2:])
-        if pgconn is None or shared is None:
+        quote = quoting(cursor)
+        if quote is None or shared is None:
             super().insert_one(cursor, row, call)
             return
-        payload = _escaping()(pgconn).escape_literal(call.payload.encode()).decode()
         insert = INSERT_ONE if call.unique_key is None else INSERT_ONE_UNLESS_LIVE
-        insert.insert(cursor, f"'{call.uuid}', {payload}, '{enqueued_at}', {shared}")
+        payload = quote(call.payload)
+        insert.execute_with(
+            cursor, [f"'{call.uuid}'", payload, f"'{enqueued_at}'", *shared]
+        )
 
     def insert_many(
         self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]
@@ -299,10 +303,11 @@ class PostgreSQLStatements(Statements):
 
     def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> Claimed:
         """Take ready rows, passing over those another claimer has locked."""
-        sql = self._in_any_queue if wanted.queue is None else self._in_queue
+        claim = CLAIM_FROM_ANY if wanted.queue is None else CLAIM_FROM_ONE
         queue: list[Parameter] = [] if wanted.queue is None else [wanted.queue]
         ranks = [wanted.min_rank, wanted.after_id, wanted.max_rank]
-        cursor.execute(sql, [*queue, *ranks, wanted.limit, wanted.worker])
+        values = [*queue, *ranks, wanted.limit, wanted.worker]
+        claim.execute(cursor, values)
         rows = cursor.fetchall()
         taken = [row for row in rows if row[1] is not None]
         keyed = [(row[0], row[17]) for row in rows if row[1] is None]
@@ -341,7 +346,7 @@ class PostgreSQLStatements(Statements):
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Move running rows to the results; return the ids moved."""
         columns = zip(*(record.columns for record in records), strict=True)
-        cursor.execute(FINISH, [_column(values) for values in columns])
+        FINISH.execute(cursor, [_column(values) for values in columns])
         return {row[0] for row in cursor.fetchall()}
 
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
@@ -390,27 +395,13 @@ def _selected(wanted: ClaimFilter) -> list[Parameter]:
     return [*queue, wanted.min_rank, wanted.max_rank]
 
 
-@cache
-def _escaping() -> Any:
-    """Return libpq's quoting; not imported where there is another database."""
-    from psycopg.pq import Escaping
-
-    return Escaping
-
-
 @lru_cache(maxsize=1024)
-def _literals(*values: Parameter) -> str | None:
+def _literals(*values: Parameter) -> tuple[str, ...] | None:
     """Return values as SQL; None where a text is not plain enough for quotes."""
     texts = [value for value in values if isinstance(value, str)]
     if not all(map(PLAIN.fullmatch, texts)):
         return None
-    return ", ".join(map(_literal, values))
-
-
-def _literal(value: Parameter) -> str:
-    if value is None:
-        return "NULL"
-    return str(value) if isinstance(value, int) else f"'{value}'"
+    return tuple(literal(value, "'{}'".format) for value in values)
 
 
 def _lock_number(key: str) -> int:
