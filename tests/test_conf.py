@@ -58,7 +58,14 @@ def test_a_value_that_means_nothing_is_refused_with_what_is_taken(key, value, ta
     assert refusal({key: value}) == f"ERRANDS['{key}'] is {value!r}; it takes {takes}."
 
 
-@pytest.mark.parametrize("key", ["THREADS", "COROUTINES", "CRASHES", "RELEASES"])
+@pytest.mark.parametrize("number", [0, 1_001])
+def test_threads_that_no_system_would_survive_are_refused(number):
+    assert refusal({"THREADS": number}) == (
+        f"ERRANDS['THREADS'] is {number}; it takes 1 to 1,000."
+    )
+
+
+@pytest.mark.parametrize("key", ["CRASHES", "RELEASES"])
 @pytest.mark.parametrize("number", [0, -1])
 def test_a_number_below_one_is_refused(key, number):
     assert refusal({key: number}) == f"ERRANDS['{key}'] is {number}; it takes 1 or more."
@@ -95,6 +102,7 @@ def test_results_cannot_be_kept_for_less_than_no_time(key):
     "configured",
     [
         {"THREADS": 1, "COROUTINES": 1, "CRASHES": 1, "RELEASES": 1},
+        {"THREADS": 1_000, "COROUTINES": 10_000},
         {"GRACE": 0 * SECOND, "TIMEOUT_GRACE": 0 * SECOND},
         {"UNKNOWN_TASK_PATIENCE": 0 * SECOND, "MAIL_FAILURES_EVERY": 0 * SECOND},
         {"KEEP_SUCCEEDED": 0 * SECOND, "KEEP_FAILED": NEVER},

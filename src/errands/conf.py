@@ -92,6 +92,13 @@ class Values(NamedTuple):
 NOTHING = timedelta()
 # What is added to an instant must not leave the calendar.
 LONGEST = timedelta(days=36_500)
+# More than that is a slip of the hand, which the system would not survive.
+MOST_THREADS, MOST_COROUTINES = 1_000, 10_000
+
+THREADS = Values(f"1 to {MOST_THREADS:,}", range(1, MOST_THREADS + 1).__contains__)
+COROUTINES = Values(
+    f"1 to {MOST_COROUTINES:,}", range(1, MOST_COROUTINES + 1).__contains__
+)
 COUNT = Values("1 or more", lambda number: number >= 1)
 PERIOD = Values(
     f"a timedelta above zero, at most {LONGEST.days} days",
@@ -116,7 +123,9 @@ TAKES = {
         "scheme and host, such as 'https://shop.example'",
         lambda url: not url or _has_scheme_and_host(url),
     ),
-    **dict.fromkeys(("THREADS", "COROUTINES", "CRASHES", "RELEASES"), COUNT),
+    "THREADS": THREADS,
+    "COROUTINES": COROUTINES,
+    **dict.fromkeys(("CRASHES", "RELEASES"), COUNT),
     **dict.fromkeys(("HEARTBEAT", "LEASE", "SWEEP"), PERIOD),
     **dict.fromkeys(
         ("GRACE", "TIMEOUT_GRACE", "UNKNOWN_TASK_PATIENCE", "MAIL_FAILURES_EVERY"),

@@ -57,7 +57,11 @@ def test_only_the_queues_that_were_named_are_shown():
 def test_a_queue_is_paused_and_resumed():
     assert queue("pause", "mail") == "Queue mail paused.\n"
     assert queue().split()[-1] == "paused"
+    assert queue("pause", "mail") == "Queue mail is paused already.\n"
     assert queue("resume", "mail") == "Queue mail resumed.\n"
+    assert queue("resume", "mail", "a,b") == (
+        "Queue mail is not paused.\nQueue a,b is not paused.\n"
+    )
     assert queue() == "Nothing waits, nothing runs.\n"
 
 

@@ -200,3 +200,19 @@ def test_to_look_for_old_results_is_one_question(
 ):
     with django_assert_num_queries(1):
         assert pruning.prune("default") == 0
+
+
+def test_what_is_wrong_with_the_queue_keeps_no_other_sweep_from_its_turn(
+    upkeep, monkeypatch
+):
+    def broken() -> None:
+        raise RuntimeError("a row like no other")
+
+    done: list[int] = []
+    monkeypatch.setattr(upkeep._store, "states", broken)
+    monkeypatch.setattr(sweeps, "_sweeps", [lambda: done.append(1)])
+
+    upkeep.keep_up()
+    upkeep.keep_up()
+
+    assert done == [1]

@@ -26,17 +26,23 @@ SELECT queue FROM name WHERE queue IS NOT NULL
 """
 
 
-def pause(alias: str, name: str) -> None:
-    """Pause a queue; pausing it again changes nothing."""
-    _rows(alias).get_or_create(name=name, defaults={"paused_at": timezone.now()})
+def pause(alias: str, name: str) -> bool:
+    """Pause a queue; False where it was paused before."""
+    paused_at = {"paused_at": timezone.now()}
+    _, is_new = _rows(alias).get_or_create(name=name, defaults=paused_at)
     wake(alias)
+    return is_new
 
 
-def resume(alias: str, name: str) -> None:
-    """Let a queue go on, with those of its tasks that wait for a free slot."""
-    _rows(alias).filter(name=name).delete()
+def resume(alias: str, name: str) -> bool:
+    """Let a queue go on; False where it was not paused.
+
+    With it go those of its tasks that wait for a free slot.
+    """
+    was_paused, _ = _rows(alias).filter(name=name).delete()
     unblock(alias)
     wake(alias)
+    return bool(was_paused)
 
 
 def paused(alias: str) -> frozenset[str]:

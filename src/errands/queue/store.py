@@ -268,13 +268,16 @@ class Store:
         """Return the queues that somebody has paused."""
         return paused(self.alias)
 
-    def pause(self, name: str) -> None:
-        """Let no worker start a task of a queue; what runs goes on."""
-        pause(self.alias, queue_name(name))
+    def pause(self, name: str) -> bool:
+        """Let no worker start a task of a queue; False: it was paused before.
 
-    def resume(self, name: str) -> None:
-        """Let workers start tasks of a paused queue again."""
-        resume(self.alias, name)
+        What runs goes on.
+        """
+        return pause(self.alias, queue_name(name))
+
+    def resume(self, name: str) -> bool:
+        """Let workers start tasks of a paused queue again; False: it was not paused."""
+        return resume(self.alias, name)
 
     def retry(self, uuid: UUID | str) -> bool:
         """Make an ended task ready again; False where it has not ended."""

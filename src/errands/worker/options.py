@@ -9,18 +9,16 @@ from typing import Any
 
 from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 
-from errands.conf import settings
+from errands.conf import MOST_COROUTINES, MOST_THREADS, settings
 from errands.queue.claims import EVERY_QUEUE, Selection
 from errands.text import clean_line
 from errands.worker.memory import resident_megabytes
 
-# More than that is a slip of the hand, which the system would not survive.
-MOST_THREADS = 1_000
 AS_MANY_AS_YOU_LIKE = 10**12
 BOUNDS = {
     "processes": (1, 1_000),
     "threads": (1, MOST_THREADS),
-    "coroutines": (1, 10_000),
+    "coroutines": (1, MOST_COROUTINES),
     "limit": (1, AS_MANY_AS_YOU_LIKE),
     "max_tasks": (1, AS_MANY_AS_YOU_LIKE),
     "max_rss": (1, AS_MANY_AS_YOU_LIKE),

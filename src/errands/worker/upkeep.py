@@ -129,7 +129,12 @@ class Upkeep(threading.Thread):
             self._store.unblock()
 
     def _sweep(self) -> None:
-        self._tend()
+        try:
+            self._tend()
+        except Error:
+            raise
+        except Exception:
+            logger.exception("the tasks of the queue could not be looked after")
         run_sweeps()
         clean_connections()
         # Workers that started together should not sweep together for ever.

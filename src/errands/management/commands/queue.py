@@ -13,7 +13,10 @@ from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.text import clean_line
 
-ON_QUEUES = {"pause": "paused", "resume": "resumed"}
+ON_QUEUES = {
+    "pause": ("paused", "is paused already"),
+    "resume": ("resumed", "is not paused"),
+}
 ON_TASKS = {
     "cancel": ("cancelled, or asked to stop", "has ended"),
     "retry": ("ready again", "has not ended"),
@@ -79,11 +82,14 @@ class Command(BaseCommand):
             self.stdout.write(row.rstrip())
 
     def _on_queue(self, store: Store, action: str, name: str) -> None:
+        done, unchanged = ON_QUEUES[action]
         try:
-            getattr(store, action)(name)
+            took_effect = getattr(store, action)(name)
         except ValueError as refused:
             raise CommandError(str(refused)) from refused
-        self.stdout.write(f"Queue {clean_line(name)} {ON_QUEUES[action]}.")
+        self.stdout.write(
+            f"Queue {clean_line(name)} {done if took_effect else unchanged}."
+        )
 
     def _on_task(self, store: Store, action: str, name: str) -> None:
         backend: DatabaseBackend = store.backend
