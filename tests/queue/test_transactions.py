@@ -14,7 +14,7 @@ import pytest
 from django.db import OperationalError, connection, connections, transaction
 from django.db.backends.utils import CursorWrapper
 
-from errands.queue import transactions
+from errands.queue import transactions, writing
 from errands.queue.concurrency import promote
 from errands.queue.models import ResultRow
 from errands.queue.states import ResultStatus
@@ -84,14 +84,14 @@ def test_who_waits_for_its_locks_gets_them(store, thread):
 def test_a_success_that_was_cut_off_is_no_failure_and_settled_again(worker, monkeypatch):
     alone.enqueue()
     claims = worker.claim()
-    record = Store._record
+    record = writing.record
 
-    def record_late(store, cursor, records):
+    def record_late(statements, cursor, records):
         fall_silent(cursor)
-        return record(store, cursor, records)
+        return record(statements, cursor, records)
 
     with monkeypatch.context() as late:
-        late.setattr(Store, "_record", record_late)
+        late.setattr(writing, "record", record_late)
         with cut_off():
             worker.succeed(claims)
     worker.succeed(claims)

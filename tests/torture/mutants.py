@@ -86,6 +86,7 @@ def told_nothing(said: "subprocess.CompletedProcess[str]") -> str:
 
 
 STORE = "queue/store.py"
+WRITING = "queue/writing.py"
 RECORDS = "queue/records.py"
 LIVENESS = "queue/liveness.py"
 SET_RUNNING = "token = token + 1,\n    attempt = attempt + 1"
@@ -94,12 +95,12 @@ AND_RUNNING = "\n    AND errands_task.state = {TaskState.RUNNING:d}\n    AND NOT
 NOT_TWICE = "AND NOT (json_extract(r.value, '$[11]') AND started_at IS NOT NULL)"
 DUE = "run_at <= %s\n    ORDER"
 OF_SLOT = "worker = NULL, slot = NULL"
-PROMOTED = "            statements.promote(cursor, keys)\n"
-SETTLED = "bool(self._record(cursor, [record_of(settlement)]))"
-READ_BACK = "done | self._settled_before(missing) if missing else done"
+PROMOTED = "        statements.promote(cursor, keys)\n"
+SETTLED = "bool(record(self._statements, cursor, [record_of(settlement)]))"
+READ_BACK = "done | _settled_before(alias, missing) if missing else done"
 IN_ORDER = "id LIMIT {FEW} FOR UPDATE SKIP LOCKED\n), taken"
 REVIVED = "SELECT {KEPT_BY_RETRY}, token, 0, 0"
-NEW_TRANSACTION = "return brief(self.alias)"
+NEW_TRANSACTION = "return brief(alias)"
 
 MUTANTS = [
     Mutant(
@@ -147,7 +148,7 @@ MUTANTS = [
         "WHERE id = %s",
     ),
     Mutant("a slot is not freed", SQLITE, OF_SLOT, "worker = NULL"),
-    Mutant("nobody is let through to a free slot", STORE, PROMOTED, "            pass\n"),
+    Mutant("nobody is let through to a free slot", WRITING, PROMOTED, "        pass\n"),
     Mutant(
         "a full key takes one more",
         "queue/concurrency.py",
@@ -161,7 +162,7 @@ MUTANTS = [
         "unique_key=None",
     ),
     Mutant("a transaction does not settle", STORE, SETTLED, "True"),
-    Mutant("a lost answer is not read back", STORE, READ_BACK, "done"),
+    Mutant("a lost answer is not read back", WRITING, READ_BACK, "done"),
     Mutant(
         "stage takes tasks that are not due",
         SQLITE,
@@ -195,9 +196,9 @@ MUTANTS = [
     ),
     Mutant(
         "a settle is no transaction",
-        STORE,
+        WRITING,
         NEW_TRANSACTION,
-        "return self._cursor()",
+        "return connections[alias].cursor()",
         caught_by=[CRASHES],
     ),
     Mutant(

@@ -19,20 +19,13 @@ worker lost its lease may still be running when the next one starts.
 """
 
 import logging
-from collections.abc import Callable, Sequence, Sized
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import (
-    DatabaseError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    connections,
-)
+from django.db import IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
@@ -46,59 +39,21 @@ from errands.queue.draining import anything_left
 from errands.queue.horizon import Horizon
 from errands.queue.pausing import pause, paused, queue_names, resume
 from errands.queue.pruning import BATCH, prune
-from errands.queue.records import (
-    Finish,
-    Record,
-    Requeue,
-    record_of,
-    refused,
-    released,
-)
+from errands.queue.records import Record, record_of, released
 from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
-from errands.queue.states import ResultStatus, TaskState
+from errands.queue.states import TaskState
 from errands.queue.transactions import brief, cut_off_when_silent, limit_silence
-from errands.queue.waking import wake
+from errands.queue.writing import WRITTEN_BY_RESCUES, record, write
 from errands.tasks.rates import Rate
 
 logger = logging.getLogger("errands.queue")
 
 ROUNDS = 10
-WRITTEN_BY_RESCUES = {ResultStatus.CRASHED, ResultStatus.LOST}
 # What upkeep has to look after.
 TENDED = TaskState.RUNNING, TaskState.BLOCKED, TaskState.SUSPECT
 IS_THERE = "EXISTS (SELECT 1 FROM errands_task WHERE state = {:d})"
 WHICH_STATES = f"SELECT {', '.join(map(IS_THERE.format, TENDED))}"
-
-
-def _filter(
-    worker_id: UUID, selection: Selection, *, queue: str, limit: int
-) -> ClaimFilter:
-    low, high = selection.ranks
-    name = None if queue == EVERY_QUEUE else queue
-    return ClaimFilter(worker_id.hex, limit, name, low, high)
-
-
-def _needs_more(record: Record) -> bool:
-    """Return whether writing it takes more than one statement."""
-    is_fragile = isinstance(record, Requeue) and record.unless_started
-    return is_fragile or record.concurrency_key is not None
-
-
-def _makes_ready(record: Record) -> bool:
-    """Return whether writing it may give others something to claim."""
-    is_ready = isinstance(record, Requeue) and record.state == TaskState.READY
-    return is_ready or record.concurrency_key is not None
-
-
-def _at_the_front(
-    wanted: ClaimFilter, claim: Callable[[ClaimFilter], list[Claim]]
-) -> list[Claim]:
-    return claim(wanted)
-
-
-def _places(values: Sized) -> str:
-    return ", ".join(["%s"] * len(values))
 
 
 class Store:
@@ -185,7 +140,7 @@ class Store:
         """
         with cut_off_when_silent(self.alias), self._cursor() as cursor:
             limit_silence(cursor)
-            return bool(self._record(cursor, [record_of(settlement)]))
+            return bool(record(self._statements, cursor, [record_of(settlement)]))
 
     def was_settled(self, claim: Claim) -> bool:
         """Return whether the results hold this attempt; for a lost COMMIT.
@@ -201,36 +156,8 @@ class Store:
         return len(self.write([released(claim) for claim in claims]))
 
     def write(self, records: Sequence[Record]) -> set[int]:
-        """Write records in one transaction; return the ids that took effect.
-
-        A batch that the database refuses is halved until the record at fault
-        stands alone; that task ends as failed, with the refusal as its error.
-        """
-        try:
-            return self._write(records)
-        except (OperationalError, InterfaceError):
-            raise
-        except DatabaseError as error:
-            if len(records) == 1:
-                logger.exception("task row=%s cannot be written", records[0].id)
-                return self._write_refused(refused(records[0], error))
-            half = len(records) // 2
-            return self.write(records[:half]) | self.write(records[half:])
-
-    def _write_refused(self, record: Finish) -> set[int]:
-        """End a task whose record was refused; whatever comes of it, others go on."""
-        try:
-            return self._write([record])
-        except (OperationalError, InterfaceError):
-            raise
-        except DatabaseError:
-            logger.exception(
-                "task row=%s cannot be ended either, and stays as it is. If there is an "
-                "older result with its id, from before errands_task was emptied, let its "
-                "ids begin behind those of errands_result",
-                record.id,
-            )
-            return set()
+        """Write records in one transaction; return the ids that took effect."""
+        return write(self.alias, records)
 
     @runs_again
     def stage(self, limit: int = BATCH) -> int:
@@ -355,46 +282,6 @@ class Store:
             return []
 
     @runs_again
-    def _write(self, records: Sequence[Record]) -> set[int]:
-        kinds = {type(record) for record in records}
-        is_one_statement = len(kinds) == 1 and not any(map(_needs_more, records))
-        with self._transaction(only_one=is_one_statement) as cursor:
-            done = self._record(cursor, records)
-        if any(_makes_ready(record) for record in records):
-            wake(self.alias)
-        missing = [
-            record
-            for record in records
-            if isinstance(record, Finish)
-            and record.id not in done
-            and record.status not in WRITTEN_BY_RESCUES
-        ]
-        return done | self._settled_before(missing) if missing else done
-
-    def _record(self, cursor: CursorWrapper, records: Sequence[Record]) -> set[int]:
-        """Write records; what frees slots promotes who waits for them."""
-        statements, done = self._statements, set[int]()
-        keys = sorted(
-            {each.concurrency_key for each in records if each.concurrency_key is not None}
-        )
-        finished = [record for record in records if isinstance(record, Finish)]
-        requeued = [record for record in records if isinstance(record, Requeue)]
-        if keys:
-            statements.lock_keys(cursor, keys)
-        if requeued:
-            done |= statements.requeue(cursor, requeued)
-            finished += [
-                record.lost
-                for record in requeued
-                if record.lost is not None and record.id not in done
-            ]
-        if finished:
-            done |= statements.finish(cursor, finished)
-        if keys:
-            statements.promote(cursor, keys)
-        return done
-
-    @runs_again
     def _update(self, claim: Claim, column: str, value: Any) -> bool:
         with self._cursor() as cursor:
             cursor.execute(
@@ -403,27 +290,6 @@ class Store:
                 [value, claim.id, claim.token],
             )
             return bool(cursor.rowcount == 1)
-
-    def _transaction(self, *, only_one: bool) -> AbstractContextManager[CursorWrapper]:
-        if only_one and self._statements.moves_at_once:
-            return self._cursor()
-        return brief(self.alias)
-
-    def _settled_before(self, missing: Sequence[Finish]) -> set[int]:
-        """Return those a lost answer hides: they are results as we wrote them.
-
-        Under our token alone it may have been a rescue that ended the task. Of two
-        rescues both would take it for theirs, so they do not ask.
-        """
-        written = {(record.id, record.token, record.status) for record in missing}
-        ids = sorted({record.id for record in missing})
-        with self._cursor() as cursor:
-            cursor.execute(
-                "SELECT id, token, status FROM errands_result "
-                f"WHERE id IN ({_places(ids)})",
-                ids,
-            )
-            return {row[0] for row in cursor.fetchall() if row in written}
 
     def _value(self, sql: str, params: Sequence[Any]) -> Any:
         with self._cursor() as cursor:
@@ -441,3 +307,17 @@ class Store:
     @property
     def _statements(self) -> Statements:
         return statements_for(self._connection)
+
+
+def _filter(
+    worker_id: UUID, selection: Selection, *, queue: str, limit: int
+) -> ClaimFilter:
+    low, high = selection.ranks
+    name = None if queue == EVERY_QUEUE else queue
+    return ClaimFilter(worker_id.hex, limit, name, low, high)
+
+
+def _at_the_front(
+    wanted: ClaimFilter, claim: Callable[[ClaimFilter], list[Claim]]
+) -> list[Claim]:
+    return claim(wanted)

@@ -1,0 +1,151 @@
+"""Recording what became of tasks: in batches, in one transaction each.
+
+::
+
+    records ──► locks of keys ──► back to ready │ to the results ──► promote
+                     only where a task has a key, and so holds a slot
+
+Every record names the token of its claim, and takes effect only while the row
+has it. Where the answer to the COMMIT was lost, the batch is written again, and
+what the results hold already counts as written. One record that the database
+refuses, such as a text it cannot store, costs the others of its batch nothing.
+"""
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db.backends.utils import CursorWrapper
+
+from errands.queue.colliding import runs_again
+from errands.queue.records import Finish, Record, Requeue, refused
+from errands.queue.statements import Statements, statements_for
+from errands.queue.states import ResultStatus, TaskState
+from errands.queue.transactions import brief
+from errands.queue.waking import wake
+
+logger = logging.getLogger("errands.queue")
+
+WRITTEN_BY_RESCUES = {ResultStatus.CRASHED, ResultStatus.LOST}
+
+
+def write(alias: str, records: Sequence[Record]) -> set[int]:
+    """Write records in one transaction; return the ids that took effect.
+
+    A batch that the database refuses is halved until the record at fault
+    stands alone; that task ends as failed, with the refusal as its error.
+    """
+    try:
+        return _write(alias, records)
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError as error:
+        if len(records) == 1:
+            logger.exception("task row=%s cannot be written", records[0].id)
+            return _write_refused(alias, refused(records[0], error))
+        half = len(records) // 2
+        return write(alias, records[:half]) | write(alias, records[half:])
+
+
+def record(
+    statements: Statements, cursor: CursorWrapper, records: Sequence[Record]
+) -> set[int]:
+    """Write records in an open transaction; return the ids that took effect.
+
+    What frees slots promotes who waits for them.
+    """
+    done = set[int]()
+    keys = sorted(
+        {each.concurrency_key for each in records if each.concurrency_key is not None}
+    )
+    finished = [each for each in records if isinstance(each, Finish)]
+    requeued = [each for each in records if isinstance(each, Requeue)]
+    if keys:
+        statements.lock_keys(cursor, keys)
+    if requeued:
+        done |= statements.requeue(cursor, requeued)
+        finished += [
+            each.lost
+            for each in requeued
+            if each.lost is not None and each.id not in done
+        ]
+    if finished:
+        done |= statements.finish(cursor, finished)
+    if keys:
+        statements.promote(cursor, keys)
+    return done
+
+
+@runs_again
+def _write(alias: str, records: Sequence[Record]) -> set[int]:
+    statements = statements_for(connections[alias])
+    with _transaction(alias, records) as cursor:
+        done = record(statements, cursor, records)
+    if any(map(_makes_ready, records)):
+        wake(alias)
+    missing = [
+        each
+        for each in records
+        if isinstance(each, Finish)
+        and each.id not in done
+        and each.status not in WRITTEN_BY_RESCUES
+    ]
+    return done | _settled_before(alias, missing) if missing else done
+
+
+def _write_refused(alias: str, ended: Finish) -> set[int]:
+    """End a task whose record was refused; whatever comes of it, others go on."""
+    try:
+        return _write(alias, [ended])
+    except (OperationalError, InterfaceError):
+        raise
+    except DatabaseError:
+        logger.exception(
+            "task row=%s cannot be ended either, and stays as it is. If there is an "
+            "older result with its id, from before errands_task was emptied, let its "
+            "ids begin behind those of errands_result",
+            ended.id,
+        )
+        return set()
+
+
+def _transaction(
+    alias: str, records: Sequence[Record]
+) -> AbstractContextManager[CursorWrapper]:
+    """Return one transaction; none where one statement does it all."""
+    connection = connections[alias]
+    is_one_kind = len(set(map(type, records))) == 1
+    is_one_statement = is_one_kind and not any(map(_needs_more, records))
+    if is_one_statement and statements_for(connection).moves_at_once:
+        return connection.cursor()
+    return brief(alias)
+
+
+def _needs_more(record: Record) -> bool:
+    """Return whether writing it takes more than one statement."""
+    is_fragile = isinstance(record, Requeue) and record.unless_started
+    return is_fragile or record.concurrency_key is not None
+
+
+def _makes_ready(record: Record) -> bool:
+    """Return whether writing it may give others something to claim."""
+    is_ready = isinstance(record, Requeue) and record.state == TaskState.READY
+    return is_ready or record.concurrency_key is not None
+
+
+def _settled_before(alias: str, missing: Sequence[Finish]) -> set[int]:
+    """Return those a lost answer hides: they are results as we wrote them.
+
+    Under our token alone it may have been a rescue that ended the task. Of two
+    rescues both would take it for theirs, so they do not ask.
+    """
+    written = {(record.id, record.token, record.status) for record in missing}
+    ids = sorted({record.id for record in missing})
+    with connections[alias].cursor() as cursor:
+        cursor.execute(
+            "SELECT id, token, status FROM errands_result "
+            f"WHERE id IN ({', '.join(['%s'] * len(ids))})",
+            ids,
+        )
+        return {row[0] for row in cursor.fetchall() if row in written}
