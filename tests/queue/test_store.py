@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from django.db import DataError, connection, connections
+from django.db import DataError, InternalError, connection, connections
 from django.tasks import TaskResultStatus
 from django.utils import timezone
 
@@ -231,6 +231,47 @@ def test_a_task_that_cannot_be_ended_at_all_stops_no_other(worker, caplog):
 
     assert settled == {claims[1].id}
     assert f"task row={claims[0].id} cannot be ended either" in caplog.text
+
+
+def test_a_database_that_refuses_everything_for_a_while_costs_no_outcome(
+    worker, monkeypatch
+):
+    result = tasks.nothing.enqueue()
+    claims = worker.claim()
+
+    def refuse(*args: object) -> set[int]:
+        raise InternalError("cannot execute INSERT in a read-only transaction")
+
+    with monkeypatch.context() as read_only:
+        read_only.setattr(statements_for(connection), "finish", refuse)
+        with pytest.raises(InternalError, match="read-only"):
+            worker.succeed(claims)
+    settled = worker.succeed(claims)
+
+    assert settled == {claims[0].id}
+    status = tasks.nothing.get_result(result.id).status
+    assert status == TaskResultStatus.SUCCESSFUL
+
+
+def test_results_that_are_long_together_are_written_in_several_batches(
+    worker, monkeypatch
+):
+    tasks.nothing.enqueue_many([((), {})] * 8)
+    claims = worker.claim()
+    statements, batches = statements_for(connection), []
+    finish = statements.finish
+
+    def note(cursor, records):
+        batches.append(len(records))
+        return finish(cursor, records)
+
+    monkeypatch.setattr(statements, "finish", note)
+
+    settled = worker.succeed(claims, "x" * 1_000_000)
+
+    assert settled == {claim.id for claim in claims}
+    assert sum(batches) == 8
+    assert max(batches) <= 4
 
 
 def test_a_result_too_large_to_store_fails_with_the_remedy(worker):

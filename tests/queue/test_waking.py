@@ -10,10 +10,11 @@ from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
 from errands.queue import waking
-from errands.queue.claims import Selection
+from errands.queue.claims import Selection, Settlement
 from errands.queue.models import TaskRow
 from errands.queue.store import Store
 from errands.queue.waking import Call, subscribe, wake, wake_upkeep
+from errands.tasks.outcomes import Snoozed
 from tests.testapp import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -140,3 +141,30 @@ def test_the_instant_decides_whether_the_upkeep_is_woken(calls):
     wake_upkeep("default")
 
     assert calls == [Call.UPKEEP] * 2
+
+
+def test_a_task_that_a_worker_puts_off_for_a_moment_wakes_the_upkeep(calls):
+    store, worker_id = Store("default"), uuid4()
+    tasks.nothing.enqueue()
+    (claim,) = store.claim(worker_id, Selection(), 1)
+    calls.clear()
+
+    now = timezone.now()
+    put_off = Snoozed(timedelta(seconds=1))
+    store.settle([Settlement(claim, put_off, now, now, "host:1")])
+
+    assert calls == [Call.UPKEEP]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only there is a NOTIFY")
+def test_a_transaction_that_django_knows_nothing_of_keeps_its_durability():
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW synchronous_commit")
+        before = cursor.fetchone()
+        cursor.execute("BEGIN")
+        waking.notify("default", Call.READY)
+        cursor.execute("SHOW synchronous_commit")
+        within = cursor.fetchone()
+        cursor.execute("ROLLBACK")
+
+    assert within == before

@@ -233,3 +233,8 @@ class Listing(Job):
 
 
 LATER = timedelta(hours=1)
+
+
+@task
+def gather(*numbers: object, **named: object) -> None:
+    """Take whatever there is."""

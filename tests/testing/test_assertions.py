@@ -1,6 +1,7 @@
 """What the assertions accept, and what they say when they do not."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from unittest.mock import ANY
 
 import pytest
@@ -281,3 +282,12 @@ def test_the_immediate_backend_says_why_not():
         "nothing can be said about it. Let the tests use errands.queue.DatabaseBackend, "
         "or Django's DummyBackend."
     )
+
+
+def test_what_stars_take_is_compared_one_by_one():
+    sample.gather.enqueue(1, Decimal(2), last=3)
+
+    assert_enqueued(sample.gather, args=[1, Decimal(2)], kwargs={"last": 3})
+    assert_not_enqueued(sample.gather, args=[1, Decimal(3)])
+    with pytest.raises(AssertionError):
+        assert_not_enqueued(sample.gather, args=[1, Decimal(2)])

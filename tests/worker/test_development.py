@@ -67,3 +67,12 @@ def test_a_site_without_our_backend_gets_none(spawned, settings):
     development.start_with_runserver()
 
     assert spawned == []
+
+
+def test_tasks_that_cannot_be_imported_yet_end_no_reloader(monkeypatch):
+    def broken() -> None:
+        raise SyntaxError("def (")
+
+    monkeypatch.setattr(development.registry, "load", broken)
+
+    development._watch_tasks()

@@ -30,10 +30,10 @@ from django.utils import timezone
 logger = logging.getLogger("errands.queue")
 
 CHANNEL = "errands"
-# Not for a standby either: a server that crashes loses its listeners as well.
-NOTIFY = (
-    f"SELECT set_config('synchronous_commit', 'off', true), pg_notify('{CHANNEL}', %s)"
-)
+NOTIFY_WITH_THE_REST = f"SELECT pg_notify('{CHANNEL}', %s)"
+# Nor for a standby: a server that crashes loses its listeners as well.
+NOTIFY = f"{NOTIFY_WITH_THE_REST}, set_config('synchronous_commit', 'off', true)"
+NO_TRANSACTION = 0  # A number of libpq.
 DEBOUNCE_SECONDS = 0.015
 LONGEST_SLEEP = timedelta(seconds=6)
 
@@ -72,9 +72,10 @@ def subscribe(alias: str, bell: Bell) -> Callable[[], None]:
 
 
 def notify(alias: str, payload: str) -> None:
-    """Send one notification over the alias's own connection, outside transactions."""
+    """Send one notification over the alias's own connection."""
     with connections[alias].cursor() as cursor:
-        cursor.execute(NOTIFY, [payload])
+        is_alone = _is_outside_transactions(connections[alias])
+        cursor.execute(NOTIFY if is_alone else NOTIFY_WITH_THE_REST, [payload])
 
 
 def _call(alias: str, call: Call) -> None:
@@ -107,3 +108,9 @@ def _notify_now_and_then(alias: str, call: Call) -> None:
         # What was not sent must not swallow the next one.
         _sent_at.pop((alias, call), None)
         raise
+
+
+def _is_outside_transactions(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether none is open, nor one of those that Django knows nothing of."""
+    pgconn = getattr(connection.connection, "pgconn", None)
+    return pgconn is not None and pgconn.transaction_status == NO_TRANSACTION

@@ -14,8 +14,16 @@ refuses, such as a text it cannot store, costs the others of its batch nothing.
 import logging
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 
-from django.db import DatabaseError, InterfaceError, OperationalError, connections
+from django.db import (
+    DatabaseError,
+    DataError,
+    IntegrityError,
+    InterfaceError,
+    OperationalError,
+    connections,
+)
 from django.db.backends.utils import CursorWrapper
 
 from errands.queue.colliding import runs_again
@@ -23,19 +31,25 @@ from errands.queue.records import Finish, Record, Requeue, refused
 from errands.queue.statements import Statements, statements_for
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.transactions import brief
-from errands.queue.waking import wake
+from errands.queue.waking import wake, wake_upkeep
 
 logger = logging.getLogger("errands.queue")
 
+# As many as one INSERT of many calls has.
+MOST_CHARACTERS = 4_000_000
 WRITTEN_BY_RESCUES = {ResultStatus.CRASHED, ResultStatus.LOST}
 
 
 def write(alias: str, records: Sequence[Record]) -> set[int]:
     """Write records in one transaction; return the ids that took effect.
 
-    A batch that the database refuses is halved until the record at fault
-    stands alone; that task ends as failed, with the refusal as its error.
+    What is longer than a server likes is written in several. A batch that the
+    database refuses is halved until the record at fault stands alone; that task
+    ends as failed, with the refusal as its error.
     """
+    if len(records) > 1 and sum(map(_length, records)) > MOST_CHARACTERS:
+        half = len(records) // 2
+        return write(alias, records[:half]) | write(alias, records[half:])
     try:
         return _write(alias, records)
     except (OperationalError, InterfaceError):
@@ -84,6 +98,8 @@ def _write(alias: str, records: Sequence[Record]) -> set[int]:
         done = record(statements, cursor, records)
     if any(map(_makes_ready, records)):
         wake(alias)
+    if due := [due_at for each in records if (due_at := _due_at(each)) is not None]:
+        wake_upkeep(alias, min(due))
     missing = [
         each
         for each in records
@@ -95,12 +111,14 @@ def _write(alias: str, records: Sequence[Record]) -> set[int]:
 
 
 def _write_refused(alias: str, ended: Finish) -> set[int]:
-    """End a task whose record was refused; whatever comes of it, others go on."""
+    """End a task whose record was refused; whatever comes of it, others go on.
+
+    What refuses that as well, but for its values, refuses everything: a server that
+    only reads for a while, a table that is missing. It raises, as an outage does.
+    """
     try:
         return _write(alias, [ended])
-    except (OperationalError, InterfaceError):
-        raise
-    except DatabaseError:
+    except (DataError, IntegrityError):
         logger.exception(
             "task row=%s cannot be ended either, and stays as it is. If there is an "
             "older result with its id, from before errands_task was emptied, let its "
@@ -132,6 +150,17 @@ def _makes_ready(record: Record) -> bool:
     """Return whether writing it may give others something to claim."""
     is_ready = isinstance(record, Requeue) and record.state == TaskState.READY
     return is_ready or record.concurrency_key is not None
+
+
+def _length(record: Record) -> int:
+    return len(record.return_value or "") if isinstance(record, Finish) else 0
+
+
+def _due_at(record: Record) -> datetime | None:
+    """Return when a record has to be staged; None for what has not."""
+    if isinstance(record, Requeue) and record.state == TaskState.SCHEDULED:
+        return record.run_at
+    return None
 
 
 def _settled_before(alias: str, missing: Sequence[Finish]) -> set[int]:

@@ -94,6 +94,9 @@ def encoded(value: Any) -> Any:
 
 def is_same(expected: Any, stored: Any) -> bool:
     """Return whether a stored argument is what the test expects."""
+    if isinstance(stored, tuple):  # of *args: what is stored itself are lists
+        is_tuple = isinstance(expected, tuple) and len(expected) == len(stored)
+        return is_tuple and all(map(is_same, expected, stored))
     wire = encoded(expected)
     return bool(wire == stored if wire is not expected else expected == decoded(stored))
 

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from django.utils.autoreload import autoreload_started
 
@@ -45,9 +46,11 @@ def _watch_tasks(**kwargs: object) -> None:
     """Let a change of a task restart server and worker.
 
     The reloader watches what is imported, and the site itself may import none
-    of the modules its tasks are in.
+    of the modules its tasks are in. One that cannot be imported yet is told of by
+    the worker; here it must not end the reloader, which waits for its change.
     """
-    registry.load()
+    with suppress(Exception):
+        registry.load()
 
 
 def serves(arguments: Sequence[str], environment: Mapping[str, str]) -> bool:

@@ -190,7 +190,8 @@ class Supervisor:
         if loss is not None:
             logger.warning("worker id=%s: %s", loss.worker_id, loss.cause)
             self._rescue(loss)
-            if not (self._is_ready or place.slots.is_ready or place.options.quarantine):
+            has_worked = self._is_ready or place.slots.is_ready
+            if not (has_worked or self._is_stopping or place.options.quarantine):
                 self._broken_by = loss.cause
                 self.stop()
         is_over = loss is None and place.slots.is_done and not place.slots.is_leaving

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from hashlib import blake2b
+from math import inf
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -32,7 +33,7 @@ logger = logging.getLogger("errands.queue")
 USES_BEFORE, MOST_USES_BEFORE = 5, 640
 # Above, planning is a small part of the whole.
 FEW_ROWS = 20
-SLOW_SECONDS, SLOW_TIMES = 0.004, 2
+SLOW_SECONDS, SLOW_TIMES = 0.004, 3
 NO_TRANSACTION = 0  # A number of libpq.
 # Of SQLSTATE: a prepared statement that is missing, one too many, and one whose
 # table has changed.
@@ -50,8 +51,8 @@ class Preparation:
     before: int = USES_BEFORE
     """How many times it is sent in the plain way before it is prepared."""
     uses: int = 0
-    longest: float = 0.0
-    """The seconds that took at most, for a few rows."""
+    quickest: float = inf
+    """The seconds that took at least, for a few rows."""
     rows: int = 0
     """How many rows it had the last time."""
     is_prepared: bool = False
@@ -75,10 +76,10 @@ class Preparation:
             return
         if not is_planned:
             self.uses += 1
-            self.longest = max(self.longest, seconds)
-        elif seconds > SLOW_SECONDS + SLOW_TIMES * self.longest:
+            self.quickest = min(self.quickest, seconds)
+        elif seconds > SLOW_SECONDS + SLOW_TIMES * self.quickest:
             self.before = min(2 * self.before, MOST_USES_BEFORE)
-            self.uses, self.longest = 0, 0.0
+            self.uses, self.quickest = 0, inf
             self.is_prepared, self.is_outdated = False, True
 
 
