@@ -49,6 +49,15 @@ def test_mysql_at_another_isolation_level_is_an_error(mysql, level):
     assert "'isolation_level' out of DATABASES['default']" in message.hint
 
 
+def test_a_database_that_commits_by_hand_is_an_error(monkeypatch):
+    monkeypatch.setitem(connections["default"].settings_dict, "AUTOCOMMIT", False)
+
+    (message,) = task_backends["default"].check()
+
+    assert message.id == "errands.E006"
+    assert "AUTOCOMMIT" in message.hint
+
+
 def test_a_database_without_a_queue_is_an_error(monkeypatch):
     monkeypatch.setattr(connections["default"], "vendor", "oracle")
 

@@ -9,6 +9,7 @@ from django.db import (
     Error,
     InterfaceError,
     OperationalError,
+    ProgrammingError,
     connection,
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -162,6 +163,21 @@ def test_a_database_that_is_away_for_commit_and_question_costs_nothing(
     assert attempted.settlement.outcome == Interrupted()
     assert not real_workplace.store.settle([attempted.settlement])
     assert ResultRow.objects.get().status == ResultStatus.SUCCEEDED
+
+
+def test_a_session_that_refuses_the_settlement_and_the_question_is_charged(
+    real_workplace: Workplace, make: Make, monkeypatch
+):
+    def refuse(*args: object) -> bool:
+        raise ProgrammingError('relation "errands_result" does not exist')
+
+    monkeypatch.setattr(real_workplace.store, "settle_within", refuse)
+    monkeypatch.setattr(real_workplace.store, "was_settled", refuse)
+
+    attempted = make(tasks.write, "Anna")
+
+    assert isinstance(attempted.settlement.outcome, Retry)
+    assert not attempted.is_settled
 
 
 def test_a_database_that_is_away_at_the_beginning_costs_nothing(

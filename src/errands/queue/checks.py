@@ -81,7 +81,22 @@ def _database(backend: "DatabaseBackend") -> list[checks.CheckMessage]:
             )
         ]
     mode_of = {"sqlite": _sqlite_mode, "mysql": _mysql_isolation}
-    return mode_of[connection.vendor](alias) if connection.vendor in mode_of else []
+    mode = mode_of[connection.vendor](alias) if connection.vendor in mode_of else []
+    return [*_autocommit(alias), *mode]
+
+
+def _autocommit(alias: str) -> list[checks.CheckMessage]:
+    if connections[alias].settings_dict.get("AUTOCOMMIT", True):
+        return []
+    return [
+        checks.Error(
+            f"Database {alias!r} has AUTOCOMMIT=False: nothing that a worker records "
+            "there is ever committed, and it runs the same tasks again and again.",
+            hint=f"Leave 'AUTOCOMMIT' out of DATABASES[{alias!r}], or give the tasks an "
+            "alias of their own: TASKS[…]['OPTIONS'] = {'DATABASE': alias}.",
+            id="errands.E006",
+        )
+    ]
 
 
 def _mysql_isolation(alias: str) -> list[checks.CheckMessage]:

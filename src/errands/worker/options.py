@@ -9,7 +9,7 @@ from typing import Any
 
 from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 
-from errands.conf import MOST_COROUTINES, MOST_THREADS, settings
+from errands.conf import LONGEST, MOST_COROUTINES, MOST_THREADS, settings
 from errands.queue.claims import EVERY_QUEUE, Selection
 from errands.text import clean_line
 from errands.worker.memory import resident_megabytes
@@ -25,7 +25,7 @@ BOUNDS = {
     "min_priority": (TASK_MIN_PRIORITY, TASK_MAX_PRIORITY),
     "max_priority": (TASK_MIN_PRIORITY, TASK_MAX_PRIORITY),
 }
-LONGEST_GRACE = 366 * 24 * 60 * 60
+LONGEST_GRACE = round(LONGEST.total_seconds())
 TYPES: Mapping[Any, str] = {
     str: "text",
     bool: "True or False",

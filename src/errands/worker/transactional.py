@@ -74,7 +74,10 @@ def _asked(
         clean_connections()
         if not store.was_settled(attempt.claim):
             return attempt.ended(_undone(attempt, attempted, error))
-    except Error:
+    except Error as unanswered:
+        if not _is_outage(unanswered):
+            # Nothing can be asked in a session that an earlier task has spoiled.
+            return attempt.ended(_undone(attempt, attempted, error))
         logger.warning("Task id=%s: COMMIT unanswered", attempt.claim.uuid)
         return attempt.ended(Interrupted())
     logger.warning(
