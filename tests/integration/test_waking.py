@@ -103,6 +103,15 @@ def test_a_task_that_is_due_soon_is_not_slept_past(start_worker: StartWorker):
     assert row.started_at >= row.run_at
 
 
+def test_a_retry_that_is_due_at_once_is_not_slept_past(start_worker: StartWorker):
+    start_worker(**RARE_POLLS).is_ready()
+    run(tasks.nothing)
+
+    row = run(tasks.fail)
+
+    assert row.attempt == 3
+
+
 def test_pools_run_side_by_side_and_a_paused_queue_rests(start_worker: StartWorker):
     QueueRow.objects.create(name="paused", paused_at=timezone.now())
     for queue in ("mail", "default", "paused"):

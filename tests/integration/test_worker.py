@@ -300,6 +300,15 @@ def test_children_stop_when_their_supervisor_is_killed(
     assert (row.state, row.attempt, row.crashes) == (TaskState.READY, 0, 0)
 
 
+def test_a_worker_that_never_had_a_database_can_be_stopped(start_worker: StartWorker):
+    worker = start_worker(ERRANDS_TEST_DATABASE_NAME="missing/errands")
+    eventually(lambda: "heartbeat: waiting for" in worker.errors, "it waits")
+
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0, worker.errors
+
+
 def test_a_killed_child_is_replaced_and_its_task_runs_again(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):

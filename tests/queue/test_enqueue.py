@@ -233,7 +233,7 @@ def test_a_plain_task_is_not_stored_with_what_is_no_json():
 
 @pytest.mark.parametrize("options", [{}, {"unique": True}], ids=["plain", "unique"])
 def test_what_is_too_long_for_one_statement_is_cut_and_stored_whole(monkeypatch, options):
-    monkeypatch.setattr(enqueueing, "CHUNK_CHARACTERS", 1000)
+    monkeypatch.setattr(enqueueing, "STATEMENT_LIMIT", 1000)
     calls = [(("x" * 200, number), {}) for number in range(20)]
     task = tasks.add.using(**options)
 

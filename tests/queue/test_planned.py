@@ -259,6 +259,21 @@ def test_a_plan_that_has_become_slow_is_made_anew_after_twice_as_many_uses(site)
     assert prepared(alias) == 1
 
 
+def test_a_use_that_was_held_up_once_excuses_no_slow_plan(site):
+    alias = site()
+    planned = Planned("sleep", "SELECT pg_sleep(%s::float)")
+
+    def sleep(*seconds: float) -> None:
+        with connections[alias].cursor() as cursor:
+            for each in seconds:
+                planned.execute(cursor, [str(each)])
+
+    sleep(0.3, 0, 0, 0, 0, 0)
+    sent = statements(alias, partial(sleep, 0.2, 0))
+
+    assert first_words(sent) == ["EXECUTE", "SELECT"]
+
+
 def test_a_claim_planned_for_an_empty_table_is_planned_anew_when_it_has_filled(site):
     alias = site()
     with connections[alias].cursor() as cursor:

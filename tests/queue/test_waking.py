@@ -157,16 +157,21 @@ def test_a_task_that_a_worker_puts_off_for_a_moment_wakes_the_upkeep(calls):
     assert calls == [Call.UPKEEP]
 
 
-def test_a_transaction_that_django_knows_nothing_of_keeps_its_durability(monkeypatch):
+def test_a_call_leaves_the_session_and_open_transactions_as_durable_as_they_are(
+    monkeypatch,
+):
     monkeypatch.setattr(waking, "_sent_at", {})
     with connection.cursor() as cursor:
         before = durability(cursor)
+        wake("default")
+        after = durability(cursor)
+        waking._sent_at.clear()
         cursor.execute("BEGIN")
         wake("default")
         within = durability(cursor)
         cursor.execute("ROLLBACK")
 
-    assert within == before
+    assert before == after == within
 
 
 def durability(cursor: CursorWrapper) -> object:

@@ -29,6 +29,7 @@ from errands.queue.claims import NO_OPTIONS, EncodedCall, dump_call, dump_ending
 from errands.queue.colliding import again_after_collisions
 from errands.queue.ids import new_ids
 from errands.queue.keeping import keep_in_seconds
+from errands.queue.limits import STATEMENT_LIMIT
 from errands.queue.results import StoredResult
 from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import CallRow, Parameter, as_uuid
@@ -42,8 +43,6 @@ from errands.tasks.task import Task
 
 ROUNDS = 5
 KEYS_AT_ONCE = 500
-# Quoted twice, it must fit into the 16 MB that MariaDB takes unless told otherwise.
-CHUNK_CHARACTERS = 4_000_000
 
 type Owners = dict[str, StoredResult]
 
@@ -140,7 +139,7 @@ def _chunks(rows: Sequence[CallRow]) -> list[Sequence[CallRow]]:
     ends, size = [], 0
     for index, row in enumerate(rows):
         size += len(row.payload)
-        if size > CHUNK_CHARACTERS:
+        if size > STATEMENT_LIMIT:
             ends.append(index)
             size = len(row.payload)
     edges = [0, *filter(None, ends), len(rows)]

@@ -1,4 +1,6 @@
-"""How long names may be; the columns and whoever checks a name agree on it."""
+"""How long names and statements may be; the columns and whoever checks agree on it."""
 
 NAME_LIMIT = 100
 PATH_LIMIT = 255
+# Quoted twice, it must fit into the 16 MB that MariaDB takes unless told otherwise.
+STATEMENT_LIMIT = 4_000_000

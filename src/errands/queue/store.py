@@ -128,8 +128,9 @@ class Store:
     def settle(self, settlements: Sequence[Settlement]) -> set[int]:
         """Record how attempts ended; return the ids that were still held.
 
-        One transaction for all. An id that is missing from the answer had
-        been taken over: what its attempt did is not recorded.
+        One transaction for all, but for what is too long, or refused. An id that is
+        missing from the answer had been taken over: what its attempt did is not
+        recorded.
         """
         return self.write([record_of(settlement) for settlement in settlements])
 
@@ -156,7 +157,7 @@ class Store:
         return len(self.write([released(claim) for claim in claims]))
 
     def write(self, records: Sequence[Record]) -> set[int]:
-        """Write records in one transaction; return the ids that took effect."""
+        """Write records; return the ids that took effect."""
         return write(self.alias, records)
 
     @runs_again

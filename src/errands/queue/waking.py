@@ -27,13 +27,14 @@ from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from errands.queue.statements.libpq import is_outside_transactions
+
 logger = logging.getLogger("errands.queue")
 
 CHANNEL = "errands"
 NOTIFY_WITH_THE_REST = f"SELECT pg_notify('{CHANNEL}', %s)"
 # Nor for a standby: a server that crashes loses its listeners as well.
 NOTIFY = f"{NOTIFY_WITH_THE_REST}, set_config('synchronous_commit', 'off', true)"
-NO_TRANSACTION = 0  # A number of libpq.
 DEBOUNCE_SECONDS = 0.015
 LONGEST_SLEEP = timedelta(seconds=6)
 
@@ -74,7 +75,7 @@ def subscribe(alias: str, bell: Bell) -> Callable[[], None]:
 def notify(alias: str, payload: str) -> None:
     """Send one notification over the alias's own connection."""
     with connections[alias].cursor() as cursor:
-        is_alone = _is_outside_transactions(connections[alias])
+        is_alone = is_outside_transactions(connections[alias])
         cursor.execute(NOTIFY if is_alone else NOTIFY_WITH_THE_REST, [payload])
 
 
@@ -108,9 +109,3 @@ def _notify_now_and_then(alias: str, call: Call) -> None:
         # What was not sent must not swallow the next one.
         _sent_at.pop((alias, call), None)
         raise
-
-
-def _is_outside_transactions(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether none is open, nor one of those that Django knows nothing of."""
-    pgconn = getattr(connection.connection, "pgconn", None)
-    return pgconn is not None and pgconn.transaction_status == NO_TRANSACTION

@@ -1,4 +1,4 @@
-"""Recording what became of tasks: in batches, in one transaction each.
+"""Recording what became of tasks: many at once, in one transaction.
 
 ::
 
@@ -27,6 +27,7 @@ from django.db import (
 from django.db.backends.utils import CursorWrapper
 
 from errands.queue.colliding import runs_again
+from errands.queue.limits import STATEMENT_LIMIT
 from errands.queue.records import Finish, Record, Requeue, refused
 from errands.queue.statements import Statements, statements_for
 from errands.queue.states import ResultStatus, TaskState
@@ -35,31 +36,28 @@ from errands.queue.waking import wake, wake_upkeep
 
 logger = logging.getLogger("errands.queue")
 
-# As many as one INSERT of many calls has.
-MOST_CHARACTERS = 4_000_000
 WRITTEN_BY_RESCUES = {ResultStatus.CRASHED, ResultStatus.LOST}
 
 
 def write(alias: str, records: Sequence[Record]) -> set[int]:
-    """Write records in one transaction; return the ids that took effect.
+    """Write records; return the ids that took effect.
 
-    What is longer than a server likes is written in several. A batch that the
-    database refuses is halved until the record at fault stands alone; that task
-    ends as failed, with the refusal as its error.
+    In one transaction, unless they are too long for one statement. Those that the
+    database refuses together are halved until the record at fault stands alone;
+    that task ends as failed, with the refusal as its error.
     """
-    if len(records) > 1 and sum(map(_length, records)) > MOST_CHARACTERS:
-        half = len(records) // 2
-        return write(alias, records[:half]) | write(alias, records[half:])
+    is_alone = len(records) == 1
+    if not is_alone and sum(map(_length, records)) > STATEMENT_LIMIT:
+        return _write_halves(alias, records)
     try:
         return _write(alias, records)
     except (OperationalError, InterfaceError):
         raise
     except DatabaseError as error:
-        if len(records) == 1:
-            logger.exception("task row=%s cannot be written", records[0].id)
-            return _write_refused(alias, refused(records[0], error))
-        half = len(records) // 2
-        return write(alias, records[:half]) | write(alias, records[half:])
+        if not is_alone:
+            return _write_halves(alias, records)
+        logger.exception("task row=%s cannot be written", records[0].id)
+        return _write_refused(alias, refused(records[0], error))
 
 
 def record(
@@ -89,6 +87,11 @@ def record(
     if keys:
         statements.promote(cursor, keys)
     return done
+
+
+def _write_halves(alias: str, records: Sequence[Record]) -> set[int]:
+    half = len(records) // 2
+    return write(alias, records[:half]) | write(alias, records[half:])
 
 
 @runs_again
@@ -153,7 +156,9 @@ def _makes_ready(record: Record) -> bool:
 
 
 def _length(record: Record) -> int:
-    return len(record.return_value or "") if isinstance(record, Finish) else 0
+    """Return its characters, but for the few of its numbers and names."""
+    returned = record.return_value if isinstance(record, Finish) else None
+    return len(returned or "") + len(record.errors) + len(record.metadata or "")
 
 
 def _due_at(record: Record) -> datetime | None:

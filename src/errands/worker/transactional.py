@@ -72,14 +72,15 @@ def _asked(
     """
     try:
         clean_connections()
-        if not store.was_settled(attempt.claim):
-            return attempt.ended(_undone(attempt, attempted, error))
+        was_settled = store.was_settled(attempt.claim)
     except Error as unanswered:
-        if not _is_outage(unanswered):
-            # Nothing can be asked in a session that an earlier task has spoiled.
-            return attempt.ended(_undone(attempt, attempted, error))
-        logger.warning("Task id=%s: COMMIT unanswered", attempt.claim.uuid)
-        return attempt.ended(Interrupted())
+        if _is_outage(unanswered):
+            logger.warning("Task id=%s: COMMIT unanswered", attempt.claim.uuid)
+            return attempt.ended(Interrupted())
+        # Nothing can be written either, in a session that a task has spoiled.
+        was_settled = False
+    if not was_settled:
+        return attempt.ended(_undone(attempt, attempted, error))
     logger.warning(
         "Task id=%s is done; what was raised after its COMMIT changes nothing",
         attempt.claim.uuid,

@@ -15,9 +15,8 @@ anew, the next time after twice as many uses.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import blake2b
 from math import inf
 from typing import Any
@@ -26,6 +25,7 @@ from weakref import WeakKeyDictionary
 from django.db import DatabaseError
 from django.db.backends.utils import CursorWrapper
 
+from errands.queue.statements.libpq import is_outside_transactions, literal, quoting
 from errands.queue.statements.rows import Parameter
 
 logger = logging.getLogger("errands.queue")
@@ -34,12 +34,9 @@ USES_BEFORE, MOST_USES_BEFORE = 5, 640
 # Above, planning is a small part of the whole.
 FEW_ROWS = 20
 SLOW_SECONDS, SLOW_TIMES = 0.004, 3
-NO_TRANSACTION = 0  # A number of libpq.
 # Of SQLSTATE: a prepared statement that is missing, one too many, and one whose
 # table has changed.
 REFUSALS = {"26000", "42P05", "0A000"}
-
-type Quoting = Callable[[str], str]
 
 _refused_by: set[str] = set()
 
@@ -147,9 +144,7 @@ class Planned:
     def _preparation(self, cursor: CursorWrapper) -> Preparation | None:
         """Return how far this connection is; None where nothing may be prepared."""
         driver, database = cursor.connection, cursor.db
-        if not driver.autocommit or driver.pgconn.transaction_status != NO_TRANSACTION:
-            return None
-        if database.alias in _refused_by:
+        if database.alias in _refused_by or not is_outside_transactions(database):
             return None
         preparation = self._preparations.get(driver)
         if preparation is None:
@@ -157,30 +152,3 @@ class Planned:
                 return None
             preparation = self._preparations[driver] = Preparation()
         return preparation
-
-
-def quoting(cursor: CursorWrapper) -> Quoting | None:
-    """Return what quotes texts for a connection; None where it is not psycopg 3's.
-
-    The driver takes 0.1 ms to bind a row in Python; libpq quotes in C.
-    """
-    pgconn = getattr(getattr(cursor.cursor, "connection", None), "pgconn", None)
-    if pgconn is None:
-        return None
-    escape = _escaping()(pgconn).escape_literal
-    return lambda text: escape(text.encode()).decode()
-
-
-def literal(value: Parameter, quote: Quoting) -> str:
-    """Return a value as SQL."""
-    if value is None:
-        return "NULL"
-    return str(value) if isinstance(value, int) else quote(str(value))
-
-
-@cache
-def _escaping() -> Any:
-    """Return libpq's quoting; not imported where there is another database."""
-    from psycopg.pq import Escaping
-
-    return Escaping

@@ -18,7 +18,8 @@ from django.db.backends.utils import CursorWrapper
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
 from errands.queue.statements.interface import Statements
-from errands.queue.statements.planned import Planned, literal, quoting
+from errands.queue.statements.libpq import literal, quoting
+from errands.queue.statements.planned import Planned
 from errands.queue.statements.rows import (
     CALL_COLUMNS,
     CLAIM_COLUMNS,
