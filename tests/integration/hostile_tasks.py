@@ -162,17 +162,11 @@ def hold_the_interpreter(directory: str) -> None:
     re.match("(a+)+$", "a" * 40 + "b")
 
 
-@task
-def hold_the_interpreter_past_the_lease(directory: str) -> None:
-    """Be in C, as an extension module that never lets others run.
-
-    Until somebody opens the pipe named after this process for writing.
-    """
-    pipe = Path(directory, f"release-{os.getpid()}")
-    if not pipe.exists():
-        os.mkfifo(pipe)
+@task(max_attempts=1)
+def hold_the_interpreter_for_ever(directory: str) -> None:
+    """Compute what no exception interrupts, and nobody has given it a time."""
     Path(directory, "started").write_text(str(os.getpid()))
-    os.close(ctypes.PyDLL(None).open(os.fsencode(pipe), os.O_RDONLY))
+    re.match("(a+)+$", "a" * 40 + "b")
 
 
 @task(max_attempts=1)

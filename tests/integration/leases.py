@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from errands.queue import liveness
-from errands.queue.models import TaskRow, WorkerRow
+from errands.queue.models import WorkerRow
 from errands.sidecar import sidecar
 from tests.integration.processes import eventually
 
@@ -28,13 +28,6 @@ def end_lease(pid: int) -> None:
     """Let the lease of a process that can say nothing be over."""
     for worker in _leases(pid):
         liveness.heartbeat("default", UUID(worker), timedelta(seconds=-60))
-
-
-def wait_for_loss(pid: int) -> None:
-    """Return when what a process held under its present id was taken from it."""
-    workers = list(_leases(pid))
-    held = TaskRow.objects.filter(worker__in=workers)
-    eventually(lambda: not held.exists(), f"process {pid} was given up")
 
 
 def _leases(pid: int) -> dict[str, object]:

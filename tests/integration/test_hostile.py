@@ -8,11 +8,11 @@ import pytest
 from django.tasks import TaskResultStatus
 
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.processes import process_boot
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.capabilities import cancel
 from tests.integration import hostile_tasks
 from tests.integration.conftest import StartWorker
-from tests.integration.leases import wait_for_loss
 from tests.integration.processes import RARE_POLLS, eventually
 from tests.testapp import tasks
 from tests.testapp.models import Account
@@ -127,30 +127,33 @@ def test_no_task_stops_a_worker_or_runs_for_ever(
     assert nul.return_value == NUL
 
 
-def test_a_task_that_holds_the_interpreter_past_the_lease_is_lost_until_it_ends(
+def test_a_task_that_holds_the_interpreter_for_ever_hangs_no_worker(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
 ):
-    options = ("--processes", "2", "--threads", "1")
-    start_worker(*options, LEASE_SECONDS="3").is_ready()
-    result = hostile_tasks.hold_the_interpreter_past_the_lease.enqueue(str(tmp_path))
+    options = ("--processes", "2", "--threads", "2")
+    worker = start_worker(*options, LEASE_SECONDS="4").is_ready()
+    neighbour = hostile_tasks.await_go.enqueue(str(tmp_path))
+    pid_in()
+    (tmp_path / "started").unlink()
+    result = hostile_tasks.hold_the_interpreter_for_ever.enqueue(str(tmp_path))
     innocent = tasks.add.enqueue_many([((number,), {}) for number in range(INNOCENT)])
 
-    while TaskRow.objects.filter(uuid=result.id).exists():
-        holder = pid_in()
-        (tmp_path / "started").unlink()
-        wait_for_loss(holder)
-        # It is let go: there is one place for suspects.
-        (tmp_path / f"release-{holder}").write_text("")
-    eventually(lambda: ResultRow.objects.count() == 1 + INNOCENT, "all ended")
+    holder = pid_in()
+    eventually(lambda: not process_boot(holder), "the one that hangs is killed")
+    (tmp_path / "go").touch()
+    eventually(lambda: ResultRow.objects.count() == 2 + INNOCENT, "all ended")
 
-    for each in innocent:
-        each.refresh()
-        assert each.status == TaskResultStatus.SUCCESSFUL, each.errors
     row = ResultRow.objects.get(uuid=result.id)
     assert (row.status, row.crashes) == (ResultStatus.CRASHED, 3)
-    assert "was lost" in row.errors
-    result.refresh()
-    assert result.status == TaskResultStatus.FAILED
+    assert "killed because for 3 s a task had let no other thread run" in row.errors
+    assert "in hold_the_interpreter_for_ever" in worker.errors
+    assert "was lost" not in worker.errors
+    for each in [neighbour, *innocent]:
+        each.refresh()
+        assert each.status == TaskResultStatus.SUCCESSFUL, each.errors
+        assert ResultRow.objects.get(uuid=each.id).crashes <= 1
+    later = hostile_tasks.whose_process.enqueue()
+    eventually(lambda: ResultRow.objects.filter(uuid=later.id).exists(), "it goes on")
 
 
 def test_a_task_past_its_timeout_ends_and_its_process_goes_on(

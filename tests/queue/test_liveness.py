@@ -17,6 +17,7 @@ from errands.conf import settings
 from errands.queue import liveness
 from errands.queue.claims import Selection
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.processes import process_boot
 from errands.queue.states import ResultStatus, TaskState
 from tests.testapp import tasks
 
@@ -86,7 +87,7 @@ def test_a_process_of_this_host_that_has_ended_is_rescued_at_once(store):
         "gone",
         liveness.WorkerIdentity.of_this_process(uuid4()).host,
         child.pid,
-        liveness.process_boot(child.pid),
+        process_boot(child.pid),
     )
     liveness.register(store.alias, identity, LEASE)
     tasks.nothing.enqueue()
@@ -98,18 +99,6 @@ def test_a_process_of_this_host_that_has_ended_is_rescued_at_once(store):
 
     assert while_alive == []
     assert len(after) == 1
-
-
-def test_a_process_that_nobody_reaps_has_ended(store):
-    child = subprocess.Popen([sys.executable, "-c", "pass"])
-    boot = liveness.process_boot(child.pid)
-
-    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-    of_zombie = liveness.process_boot(child.pid)
-    child.wait()
-
-    assert boot != ""
-    assert of_zombie == ""
 
 
 @pytest.mark.parametrize(

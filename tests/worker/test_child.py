@@ -1,11 +1,13 @@
 """What a worker process sets for itself before it works."""
 
+import faulthandler
 import gc
+import signal
 from collections.abc import Iterator
 
 import pytest
 
-from errands.worker.child import collect_rarely
+from errands.worker.child import collect_rarely, show_on_demand
 
 
 @pytest.fixture(autouse=True)
@@ -32,3 +34,27 @@ def test_a_site_that_knows_better_keeps_what_it_has_set(first: int) -> None:
     collect_rarely()
 
     assert gc.get_threshold() == (first, 7, 8)
+
+
+def test_stacks_are_printed_at_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: list[int] = []
+    monkeypatch.setattr(faulthandler, "enable", lambda: None)
+    monkeypatch.setattr(faulthandler, "register", registered.append)
+
+    show_on_demand()
+
+    assert registered == [signal.SIGUSR1]
+
+
+def test_a_site_keeps_the_signal_that_it_has_another_use_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    registered: list[int] = []
+    monkeypatch.setattr(faulthandler, "enable", lambda: None)
+    monkeypatch.setattr(faulthandler, "register", registered.append)
+    before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+    show_on_demand()
+    signal.signal(signal.SIGUSR1, before)
+
+    assert registered == []

@@ -26,12 +26,10 @@ keeps open delays no heartbeat.
 import logging
 import os
 import platform
-import sys
 from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
@@ -50,6 +48,7 @@ from errands.exceptions import (
     WorkerLost,
 )
 from errands.queue.claims import Claim
+from errands.queue.processes import process_boot
 from errands.queue.records import (
     Finish,
     Record,
@@ -76,8 +75,6 @@ LATER = {
     "sqlite": "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')",
     "mysql": "UTC_TIMESTAMP(6) + INTERVAL (%s * 1000000) MICROSECOND",
 }
-# Of /proc/PID/stat: a zombie, and dead.
-ENDED = ("Z", "X")
 FORGOTTEN_AFTER = timedelta(hours=1)
 
 
@@ -239,27 +236,6 @@ def living(alias: str) -> dict[str, str]:
         [],
     )
     return {row[0]: row[1] for row in rows if not _Origin(*row[2:]).is_gone}
-
-
-def process_boot(pid: int) -> str:
-    """Return what tells this process from a later one of the same pid.
-
-    Boot id, pid namespace and start time of the process; empty where the
-    system does not say (anything but Linux) or the process is gone. One that
-    has ended and only waits to be reaped, for ever where nobody does, is gone.
-    """
-    if sys.platform != "linux":
-        return ""
-    try:
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = Path("/proc/self/ns/pid").readlink()
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return ""
-    state, *numbers = stat.rpartition(")")[2].split()
-    if state in ENDED:
-        return ""
-    return f"{boot_id} {namespace} {numbers[18]}"
 
 
 def forget_expired(alias: str) -> None:

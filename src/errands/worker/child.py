@@ -6,6 +6,7 @@ Or a copy of the supervisor that does the same.
 
     main thread    the courier; signal handlers run here
     lifeline       reads the supervisor's orders
+    pulse          shows that threads run here
     the others     see crew.py
 
 The process ends by ``os._exit``: a task past its grace, or a thread that one
@@ -67,7 +68,7 @@ def work(slots: Slots, options_json: str) -> bool:
     signal.signal(signal.SIGTERM, stop.terminate)
     leave_signals_here()
     follow(take_standard_input(), stop)
-    faulthandler.enable()
+    show_on_demand()
     if not apps.ready:
         # In a copy it would undo what the site did to its logs when it got ready.
         django.setup()
@@ -76,7 +77,9 @@ def work(slots: Slots, options_json: str) -> bool:
     from errands.worker.connections import keep_connections
     from errands.worker.crew import Crew
     from errands.worker.options import WorkerOptions
+    from errands.worker.pulse import Pulse
 
+    Pulse(slots).start()
     keep_connections()
     raise_again_what_python_drops()
     registry.load()
@@ -85,6 +88,18 @@ def work(slots: Slots, options_json: str) -> bool:
     if has_settled_all:
         slots.say_goodbye(is_done=not stop.is_requested)
     return has_settled_all
+
+
+def show_on_demand() -> None:
+    """Print what all threads do when the process crashes, and at SIGUSR1.
+
+    That works even where a task holds the interpreter. A site that has another
+    use for the signal keeps it.
+    """
+    faulthandler.enable()
+    has_signal = hasattr(faulthandler, "register")
+    if has_signal and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
+        faulthandler.register(signal.SIGUSR1)
 
 
 def collect_rarely() -> None:

@@ -2,14 +2,16 @@
 
 ::
 
-    empty ──start──► running ──goodbye──────► empty: done, stopped, or leaving
+    empty ──start──► running ──goodbye───────► empty: done, stopped, or leaving
       ▲                 │
-      ├─── at once ─────┼──a task overdue: killed──► empty: a loss
-      └─── back-off ────┴──anything else───────────► empty: a loss
+      ├─── at once ─────┼──overdue or hung: killed──► empty: a loss
+      └─── back-off ────┴──anything else────────────► empty: a loss
 """
 
+import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,12 +22,15 @@ from errands.worker import child
 from errands.worker.forking import close_databases, fork, may_fork
 from errands.worker.lifeline import Lifeline
 from errands.worker.options import WorkerOptions
+from errands.worker.pulse import Silence, longest_silence
 from errands.worker.slots import Slots
 from errands.worker.spawning import spawn_python
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 PROVEN_SECONDS = 10.0
 OVERDUE = "killed because a task was past its timeout and would not end"
+HUNG = "killed because for {:g} s a task had let no other thread run"
+SHOWING_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,8 @@ class Loss:
 
 class Process(Protocol):
     """What a child is to us, however it was made."""
+
+    pid: int
 
     def poll(self) -> int | None:
         """Return the exit code, negative for a signal; None while it runs."""
@@ -62,6 +69,8 @@ class Place:
         self._started_at = 0.0
         self._pause = 0.0
         self._reports = 0
+        self._silence = Silence(self.slots)
+        self._killed_for = ""
         self._killed_ns = 0
 
     @property
@@ -77,7 +86,7 @@ class Place:
     def start(self) -> None:
         """Start a child under a fresh id; ``OSError`` where the system refuses."""
         self.slots.prepare(uuid4())
-        self._killed_ns = 0
+        self._killed_for = ""
         lifeline = Lifeline()
         try:
             self._process = self._begin(lifeline.reader)
@@ -87,6 +96,7 @@ class Place:
         finally:
             lifeline.hand_over()
         self._lifeline, self._started_at = lifeline, time.monotonic()
+        self._silence.begin()
 
     def order(self, order: bytes) -> None:
         """Tell the child to stop, through its lifeline."""
@@ -98,13 +108,20 @@ class Place:
         if self._process:
             self._process.kill()
 
-    def kill_if_overdue(self) -> bool:
-        """End a child in which a task is overdue; return whether it was."""
-        if not self._process or self._killed_ns or not self.slots.overdue():
-            return False
+    def kill_if_stuck(self) -> str:
+        """End a child in which a task is overdue, or that is hung; return why."""
+        if not self._process or self._killed_for:
+            return ""
+        if self.slots.overdue():
+            self._killed_for = OVERDUE
+        elif self.slots.is_ready and self._silence.is_too_long(self._process.pid):
+            self._killed_for = HUNG.format(longest_silence().total_seconds())
+            self._show()
+        else:
+            return ""
         self._killed_ns = time.monotonic_ns()
         self._process.kill()
-        return True
+        return self._killed_for
 
     def reports_suspects(self) -> bool:
         """Return whether the child has seen suspects since the last question."""
@@ -120,11 +137,11 @@ class Place:
         if not code and self.slots.has_said_goodbye:
             return None
         worker_id = self.slots.worker_id
-        if self._killed_ns:
+        if self._killed_for == OVERDUE:
             # What had ended between the look and the kill is not to blame.
             overdue = frozenset(self.slots.overdue(self._killed_ns))
             return Loss(worker_id, OVERDUE, overdue=overdue)
-        cause = cause_of_death(code or 0)
+        cause = self._killed_for or cause_of_death(code or 0)
         return Loss(worker_id, cause, started=frozenset(self.slots.started))
 
     def next_pause(self) -> float:
@@ -132,10 +149,17 @@ class Place:
 
         0.1 s, doubling to 30 s while children die within 10 s by themselves.
         """
-        if self._killed_ns or time.monotonic() - self._started_at > PROVEN_SECONDS:
+        if self._killed_for or time.monotonic() - self._started_at > PROVEN_SECONDS:
             self._pause = 0.0
         self._pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE)
         return self._pause
+
+    def _show(self) -> None:
+        """Have a hung child print what each of its threads does (child.py)."""
+        if self._process and hasattr(signal, "SIGUSR1"):
+            with suppress(OSError):
+                os.kill(self._process.pid, signal.SIGUSR1)
+            time.sleep(SHOWING_SECONDS)
 
     def _begin(self, standard_input: int) -> Process:
         """Make a copy of this process where that is sound, else a new one."""

@@ -9,6 +9,7 @@
     word 6      raised whenever somebody saw suspects that wait
     word 7      how the child has ended by itself: 1 with nothing left to do,
                 2 because somebody told it to stop; 0 where it has not
+    word 8      raised about once a second, for as long as threads run there
     then, for each place (first the threads, behind them the coroutines):
     first       the id of the task that started there last (0: none)
     second      the instant that task is overdue, in ns of the monotonic
@@ -36,7 +37,7 @@ from uuid import UUID
 
 WORD = 8
 STAGE, IDENTITY, SUCCEEDED, FAILED = 0, 1, 3, 4
-ATTEMPTS, SUSPECTS, END, PLACES = 5, 6, 7, 8
+ATTEMPTS, SUSPECTS, END, BEATS, PLACES = 5, 6, 7, 8, 9
 READY, LEAVING = 1, 2
 DONE, STOPPED = 1, 2
 LOWER_HALF = (1 << 64) - 1
@@ -116,6 +117,10 @@ class Slots:
         """Note that the child ends, and holds nothing any more."""
         self._words[END] = DONE if is_done else STOPPED
 
+    def beat(self) -> None:
+        """Note that threads run here. Only one thread of the child may."""
+        self._words[BEATS] += 1
+
     def report_suspects(self) -> None:
         """Note that suspects wait in the queue. Only one thread of the child may."""
         self._words[SUSPECTS] += 1
@@ -175,6 +180,11 @@ class Slots:
     def attempts(self) -> int:
         """How many attempts were made, by all children of the place."""
         return self._words[ATTEMPTS]
+
+    @property
+    def beats(self) -> int:
+        """How often threads were seen to run, in all children of the place."""
+        return self._words[BEATS]
 
     @property
     def reports(self) -> int:

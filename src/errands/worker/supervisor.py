@@ -8,6 +8,7 @@
     a child dies                   ──► what it held is rescued; a new child
     none can be started            ──► again after 0.1 s, doubling to 30 s
     a task is overdue              ──► SIGKILL to its child; as above
+    a child is hung (pulse.py)     ──► SIGKILL to it; as above
     a child leaves (--max-tasks)   ──► a new child
     somebody else stops a child    ──► a new child
     suspects wait                  ──► a quarantine process (quarantine.py)
@@ -174,8 +175,8 @@ class Supervisor:
         for place in self._every_place:
             if place.has_ended:
                 self._replace(place)
-            if place.kill_if_overdue():
-                logger.warning("worker id=%s: a task is overdue", place.slots.worker_id)
+            if why := place.kill_if_stuck():
+                logger.warning("worker id=%s: %s", place.slots.worker_id, why)
             if place.reports_suspects() and self._quarantine:
                 self._quarantine.call()
         if self._quarantine and not self._is_stopping:
