@@ -9,6 +9,7 @@ from errands.tasks.outcomes import Succeeded
 from errands.worker.leaving import EARLIEST, Leaving
 from errands.worker.memory import resident_megabytes
 from errands.worker.options import WorkerOptions
+from errands.worker.share import Share
 from errands.worker.workplace import Attempted
 from tests.worker.conftest import claim_of, result_of
 
@@ -87,7 +88,8 @@ def attempted(workplace) -> None:
 def test_a_process_claims_no_more_than_its_share(
     courier, courier_round, workplace, remembering
 ):
-    courier._leaving = Leaving(WorkerOptions(max_tasks=3), share=lambda *bounds: 1.0)
+    leaving = Leaving(WorkerOptions(max_tasks=3), share=lambda *bounds: 1.0)
+    courier._share = Share(workplace, leaving)
     courier._pace.note(0.0001)
     remembering.ready = [claim_of(number) for number in range(1, 9)]
 
@@ -100,9 +102,10 @@ def test_a_process_claims_no_more_than_its_share(
 def test_a_leaving_process_finishes_gives_back_and_claims_nothing_more(
     courier, courier_round, workplace, remembering
 ):
-    courier._leaving = Leaving(
+    leaving = Leaving(
         WorkerOptions(max_rss=200), share=lambda *bounds: 1.0, weigh=lambda: 300.0
     )
+    courier._share = Share(workplace, leaving)
     courier._pace.note(0.0001)
     remembering.ready = [claim_of(number) for number in range(1, 6)]
     courier_round()

@@ -39,12 +39,12 @@ from errands.queue.claims import Claim, Settlement
 from errands.queue.liveness import tell_if_ended
 from errands.queue.picking import Picker
 from errands.queue.suspects import IdlePicker, SuspectPicker
-from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
+from errands.tasks.outcomes import Interrupted, Outcome, Snoozed
 from errands.worker.announcing import Announcer, is_of_interest
 from errands.worker.heartbeat import Heartbeat
-from errands.worker.leaving import Leaving
 from errands.worker.outage import Outage
 from errands.worker.pace import Pace
+from errands.worker.share import Share
 from errands.worker.workplace import COURIER_POLL_SECONDS, Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")
@@ -69,13 +69,11 @@ class Courier:
         self._options = workplace.options
         self._bell = workplace.bells.courier
         self._picker = _picker_of(workplace)
-        self._leaving = Leaving(workplace.options)
-        self._is_leaving = False
+        self._share = Share(workplace)
         self._has_pools = workplace.options.selection.has_pools
         self._pace = Pace(workplace.options.threads)
         self._in_hand: dict[int, Claim] = {}
         self._unsettled: list[Attempted] = []
-        self._attempts = 0
         self._to_announce = 0
         self._is_unsure = False
         self._is_drained = False
@@ -103,8 +101,8 @@ class Courier:
         self._settle()
         if self._is_unsure:
             self._release_unknown()
-        self._leave_if_due()
-        if self._stop.is_requested or self._is_leaving:
+        self._share.leave_if_due()
+        if self._is_ending:
             self._withdraw()
         else:
             self._claim()
@@ -117,26 +115,19 @@ class Courier:
         """
         if len(self._unsettled) <= self._options.executors:
             return False
-        is_ending = self._stop.is_requested or self._is_leaving
-        return self._ahead > 0 and not (is_ending or self._is_unsure)
+        return self._ahead > 0 and not (self._is_ending or self._is_unsure)
 
-    def _leave_if_due(self) -> None:
-        """Claim nothing more once the process has done its share."""
-        if self._is_leaving or not (reason := self._leaving.reason(self._attempts)):
-            return
-        self._is_leaving = True
-        self._workplace.slots.say_leaving()
-        logger.info("process leaves after %s; another takes over", reason)
+    @property
+    def _is_ending(self) -> bool:
+        """Whether to give back what has not started, and claim nothing more."""
+        return self._stop.is_requested or self._share.is_leaving
 
     @property
     def _is_done(self) -> bool:
         if self._stop.is_requested:
             return self._stop.is_overdue or self._is_idle
-        return (self._is_drained or self._has_done_its_share) and self._is_idle
-
-    @property
-    def _has_done_its_share(self) -> bool:
-        return self._is_leaving or self._left_to_limit == 0
+        has_done_its_share = self._share.is_done(self._unsettled_count)
+        return (self._is_drained or has_done_its_share) and self._is_idle
 
     @property
     def _is_idle(self) -> bool:
@@ -150,24 +141,9 @@ class Courier:
         return self._to_announce - told
 
     @property
-    def _left_to_limit(self) -> int | None:
-        limit = self._options.limit
-        if limit is None:
-            return None
-        # The children before us in this place have made some of them.
-        return limit - self._workplace.slots.attempts - self._uncounted
-
-    @property
-    def _uncounted(self) -> int:
+    def _unsettled_count(self) -> int:
         """How many attempts are made, or will be, and not counted yet."""
         return len(self._in_hand) + len(self._unsettled)
-
-    def _within_bounds(self, wanted: int) -> int:
-        """Return how many of those wanted ``--limit`` and ``--max-tasks`` allow."""
-        bounds = [self._left_to_limit]
-        if (left := self._leaving.left(self._attempts)) is not None:
-            bounds.append(max(0, left - self._uncounted))
-        return min([wanted, *(bound for bound in bounds if bound is not None)])
 
     def _gather(self) -> None:
         """Wait for the first outcome, and take all that there are.
@@ -239,7 +215,7 @@ class Courier:
                 acknowledged.append(self._acknowledge(attempted))
             else:
                 _log_lost(attempted.settlement.claim)
-        self._count(Counter(acknowledged))
+        self._share.count(Counter(acknowledged))
         self._unsettled = []
         self._moved_at = time.monotonic()
 
@@ -252,14 +228,6 @@ class Courier:
             self._to_announce += 1
             self._workplace.inbox.put(attempted)
         return type(outcome)
-
-    def _count(self, ended: "Counter[type[Outcome]]") -> None:
-        attempts = ended.total() - ended[Interrupted] - ended[Snoozed]
-        failed = attempts - ended[Succeeded] - ended[Retry]
-        self._attempts += attempts
-        self._workplace.slots.count(
-            attempts=attempts, succeeded=ended[Succeeded], failed=failed
-        )
 
     def _claim(self) -> None:
         """Take what can start now, and a little ahead while tasks are quick.
@@ -274,7 +242,7 @@ class Courier:
         if wanted < max(1, ahead // 2) or not self._heartbeat.may_claim:
             return
         self._workplace.is_short.clear()
-        wanted = self._within_bounds(wanted)
+        wanted = self._share.within(wanted, unsettled=self._unsettled_count)
         if self._is_idle_poll:
             self._picker.trust_pauses()
         claims = self._picker.claim(
