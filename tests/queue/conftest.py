@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from errands.queue import liveness
+from errands.queue import liveness, rescuing
 from errands.queue.claims import Claim, Selection, Settlement
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
@@ -35,10 +35,10 @@ class Hand:
         claim = claim_suspect(self.store, self.identity.id, selection)
         return [] if claim is None else [claim]
 
-    def die(self, *started: Claim) -> list[liveness.Rescued]:
+    def die(self, *started: Claim) -> list[rescuing.Rescued]:
         """End suddenly, having started some of the claims; the supervisor rescues."""
         ids = {claim.id for claim in started}
-        return liveness.rescue_worker(
+        return rescuing.rescue_worker(
             self.store, self.identity.id, started=ids, cause="killed by signal 9"
         )
 

@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from errands.conf import settings
 from errands.queue.claims import Claim
-from errands.queue.liveness import rescue_lost
 from errands.queue.models import TaskRow
+from errands.queue.rescuing import rescue_lost
 from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.tasks.outcomes import AttemptError, Interrupted, Retry, Snoozed

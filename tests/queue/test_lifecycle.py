@@ -15,8 +15,8 @@ from errands.exceptions import TaskCancelled, TaskCrashed
 from errands.queue import interventions
 from errands.queue.claims import Payload, Settlement
 from errands.queue.keeping import kept
-from errands.queue.liveness import rescue_lost, tell_if_ended
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.rescuing import rescue_lost, tell_if_ended
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from errands.tasks.outcomes import (

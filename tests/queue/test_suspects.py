@@ -9,7 +9,7 @@ from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.conf import settings
-from errands.queue import liveness
+from errands.queue import rescuing
 from errands.queue.claims import Selection
 from errands.queue.models import QueueRow, TaskRow
 from errands.queue.picking import Picker
@@ -335,6 +335,6 @@ def kill_overdue(worker, *claims):
     """Do what a supervisor does about a child in which tasks are overdue."""
     ids = {claim.id for claim in claims}
     cause = "killed because a task was past its timeout and would not end"
-    return liveness.rescue_worker(
+    return rescuing.rescue_worker(
         worker.store, worker.identity.id, overdue=ids, cause=cause
     )

@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, TaskCrashed
-from errands.queue import liveness
+from errands.queue import liveness, rescuing
 from errands.queue.claims import Claim, Payload, Selection, Settlement
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
@@ -185,7 +185,7 @@ class SharedWorker:
     def rescue(self) -> None:
         """Take back what this worker held; each costs a crash."""
         started = [claim.id for claim in self.store.held_by(self.identity.id.hex)]
-        liveness.rescue_worker(
+        rescuing.rescue_worker(
             self.store, self.identity.id, started=started, cause="killed"
         )
         self._boot()

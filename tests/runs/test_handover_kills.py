@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from django.tasks import task_backends
 
-from errands.queue import liveness
+from errands.queue import rescuing
 from errands.runs import sweeps
 from errands.runs.models import Run
 from errands.runs.states import State
@@ -228,7 +228,7 @@ def test_a_process_killed_by_the_system_leaves_a_run_that_ends_once(
     killed = live_in_a_process(dies_at=int(whole.passed * share), media=site)
     ends, survivor = Ends(), SharedWorker()
     ends.look()
-    liveness.rescue_lost(survivor.store)
+    rescuing.rescue_lost(survivor.store)
     recover(survivor, ends)
 
     assert killed.returncode == -signal.SIGKILL

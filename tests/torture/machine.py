@@ -12,7 +12,7 @@ from django.db import OperationalError, transaction
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from errands.queue import liveness
+from errands.queue import liveness, rescuing
 from errands.queue.claims import Selection
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.suspects import claim_suspect
@@ -231,7 +231,7 @@ class QueueMachine(Bookkeeping):
         if worker is None:
             return
         started = set(sorted(worker.claims)[:share])
-        liveness.rescue_worker(
+        rescuing.rescue_worker(
             self.store, worker.identity.id, started=started, cause="signal 9"
         )
         for claim_id, claim in worker.claims.items():
@@ -264,7 +264,7 @@ class QueueMachine(Bookkeeping):
         living = {
             worker.id for worker in self.workers if worker.alive_until >= self.model.now
         }
-        liveness.rescue_lost(self.store)
+        rescuing.rescue_lost(self.store)
         for task in self.model.live(TaskState.RUNNING):
             if task.worker not in living:
                 self.model.crash(task, with_host=True)

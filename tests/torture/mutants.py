@@ -89,6 +89,7 @@ STORE = "queue/store.py"
 WRITING = "queue/writing.py"
 RECORDS = "queue/records.py"
 LIVENESS = "queue/liveness.py"
+RESCUING = "queue/rescuing.py"
 SET_RUNNING = "token = token + 1,\n    attempt = attempt + 1"
 REQUEUED = "[0]')\n    AND errands_task.token = json_extract(r.value, '$[1]')"
 AND_RUNNING = "\n    AND errands_task.state = {TaskState.RUNNING:d}\n    AND NOT"
@@ -125,7 +126,7 @@ MUTANTS = [
     ),
     Mutant(
         "rescue takes from the living",
-        LIVENESS,
+        RESCUING,
         "holders - living(store.alias).keys()",
         "holders",
     ),

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db import transaction
 from django.tasks import task_backends
 
-from errands.queue import liveness
+from errands.queue import liveness, rescuing
 from errands.queue.claims import Claim, Selection
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import ResultStatus
@@ -80,7 +80,7 @@ class Scene:
             self.store.resume(queue)
         healthy = Worker(self.store, 0)
         for _ in range(4):
-            liveness.rescue_lost(self.store)
+            rescuing.rescue_lost(self.store)
             TaskRow.objects.exclude(run_at=None).update(run_at="2026-01-01T00:00Z")
             self.store.stage()
             self.store.unblock()
@@ -143,7 +143,7 @@ def make_suspect(scene: Scene) -> None:
     scene.add_claimed(tasks.plain)
     started = {claim.id for claim in scene.claims}
     worker_id = scene.doomed.identity.id
-    liveness.rescue_worker(scene.store, worker_id, started=started, cause="signal 9")
+    rescuing.rescue_worker(scene.store, worker_id, started=started, cause="signal 9")
 
 
 def fill_key(scene: Scene) -> None:
@@ -155,7 +155,7 @@ def rescue_child(scene: Scene) -> None:
     """Take back what a dead child held, of which it had started one."""
     started = {scene.claims[0].id}
     worker_id = scene.doomed.identity.id
-    liveness.rescue_worker(scene.store, worker_id, started=started, cause="signal 9")
+    rescuing.rescue_worker(scene.store, worker_id, started=started, cause="signal 9")
 
 
 def nothing(scene: Scene) -> None:
@@ -235,7 +235,7 @@ OPERATIONS = [
     Operation(
         "rescue the lost",
         lose_worker,
-        lambda scene: liveness.rescue_lost(scene.store),
+        lambda scene: rescuing.rescue_lost(scene.store),
     ),
     Operation(
         "rescue a child's",

@@ -11,7 +11,7 @@ from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 
 from errands import ErrandsError, work_off
-from errands.queue import liveness
+from errands.queue import liveness, rescuing
 from errands.queue.claims import Selection
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import ResultStatus
@@ -89,7 +89,7 @@ def test_while_it_works_the_caller_is_a_worker_and_nobody_rescues_its_task():
     before, seen = living(), []
 
     def look(sender, task_result, **kwargs):
-        seen.append((len(living() - before), liveness.rescue_lost(Store("default"))))
+        seen.append((len(living() - before), rescuing.rescue_lost(Store("default"))))
 
     tasks.nothing.enqueue()
     task_started.connect(look)

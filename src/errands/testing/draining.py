@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from django.tasks import TaskResult
 
-from errands.queue.liveness import last_result
+from errands.queue.rescuing import last_result
 from errands.tasks.outcomes import (
     Cancelled,
     Discarded,

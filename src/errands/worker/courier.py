@@ -36,8 +36,8 @@ from django.db import Error
 from django.utils import timezone
 
 from errands.queue.claims import Claim, Settlement
-from errands.queue.liveness import tell_if_ended
 from errands.queue.picking import Picker
+from errands.queue.rescuing import tell_if_ended
 from errands.queue.suspects import IdlePicker, SuspectPicker
 from errands.tasks.outcomes import Interrupted, Outcome, Snoozed
 from errands.worker.announcing import Announcer, is_of_interest

@@ -23,8 +23,8 @@ from itertools import count
 from uuid import UUID
 
 from errands.queue.claims import Claim, Settlement
-from errands.queue.liveness import tell_if_ended
 from errands.queue.picking import Picker
+from errands.queue.rescuing import tell_if_ended
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
 from errands.tasks.outcomes import Failed, Interrupted, Outcome, Snoozed

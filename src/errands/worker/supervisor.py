@@ -42,7 +42,7 @@ from queue import Empty, SimpleQueue
 from django.db import Error
 
 from errands.exceptions import ErrandsError
-from errands.queue.liveness import rescue_worker
+from errands.queue.rescuing import rescue_worker
 from errands.queue.store import Store
 from errands.tasks.registry import registry
 from errands.worker.forking import may_fork, preload

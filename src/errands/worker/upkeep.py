@@ -14,7 +14,7 @@ from queue import Empty
 from django.db import Error
 
 from errands.conf import settings
-from errands.queue.liveness import rescue_lost
+from errands.queue.rescuing import rescue_lost
 from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.queue.suspects import suspects_wait

@@ -14,7 +14,7 @@ from django.tasks.signals import task_finished
 
 from errands import task_rescued
 from errands.conf import settings
-from errands.queue import liveness
+from errands.queue import liveness, rescuing
 from errands.queue.claims import Selection
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.processes import process_boot
@@ -42,7 +42,7 @@ def test_a_living_worker_keeps_its_tasks(worker, store):
     tasks.nothing.enqueue()
     claims = worker.claim()
 
-    assert liveness.rescue_lost(store) == []
+    assert rescuing.rescue_lost(store) == []
     assert worker.succeed(claims)
 
 
@@ -53,7 +53,7 @@ def test_the_tasks_of_an_expired_worker_are_rescued_at_the_price_of_a_crash(
     stale = worker.claim()
     worker.expire()
 
-    rescued = liveness.rescue_lost(store)
+    rescued = rescuing.rescue_lost(store)
 
     assert [rescue.claim.id for rescue in rescued] == [stale[0].id]
     (claim,) = new_worker().claim()
@@ -77,7 +77,7 @@ def test_tasks_of_a_worker_without_a_row_are_rescued(worker, store):
     worker.claim()
     liveness.retire(store.alias, worker.identity.id)
 
-    assert len(liveness.rescue_lost(store)) == 1
+    assert len(rescuing.rescue_lost(store)) == 1
 
 
 def test_a_process_of_this_host_that_has_ended_is_rescued_at_once(store):
@@ -93,9 +93,9 @@ def test_a_process_of_this_host_that_has_ended_is_rescued_at_once(store):
     tasks.nothing.enqueue()
     store.claim(identity.id, Selection(), 1)
 
-    while_alive = liveness.rescue_lost(store)
+    while_alive = rescuing.rescue_lost(store)
     child.communicate(b"\n")
-    after = liveness.rescue_lost(store)
+    after = rescuing.rescue_lost(store)
 
     assert while_alive == []
     assert len(after) == 1
@@ -115,7 +115,7 @@ def test_only_of_this_very_system_a_pid_means_something(store, changed, is_rescu
     tasks.nothing.enqueue()
     store.claim(other.id, Selection(), 1)
 
-    rescued = liveness.rescue_lost(store)
+    rescued = rescuing.rescue_lost(store)
 
     assert bool(rescued) is is_rescued
 
@@ -139,7 +139,7 @@ def test_a_dead_child_is_left_to_its_supervisor_while_that_lives(
     tasks.nothing.enqueue()
     store.claim(dead.id, Selection(), 1)
 
-    rescued = liveness.rescue_lost(store)
+    rescued = rescuing.rescue_lost(store)
 
     keeper.kill()
     keeper.wait()
@@ -152,7 +152,7 @@ def test_of_a_dead_child_whose_supervisor_does_nothing_the_lease_expires(store):
     tasks.nothing.enqueue()
     store.claim(ours.id, Selection(), 1)
 
-    assert len(liveness.rescue_lost(store)) == 1
+    assert len(rescuing.rescue_lost(store)) == 1
 
 
 def test_a_process_of_another_host_is_left_alone_until_it_expires(store):
@@ -161,14 +161,14 @@ def test_a_process_of_another_host_is_left_alone_until_it_expires(store):
     tasks.nothing.enqueue()
     store.claim(identity.id, Selection(), 1)
 
-    assert liveness.rescue_lost(store) == []
+    assert rescuing.rescue_lost(store) == []
 
 
 def test_only_what_a_dead_child_had_started_costs_a_crash(worker, new_worker, store):
     tasks.nothing.enqueue_many([((), {})] * 3)
     claims = worker.claim()
 
-    liveness.rescue_worker(
+    rescuing.rescue_worker(
         store, worker.identity.id, started={claims[1].id}, cause="killed by signal 9"
     )
 
@@ -186,7 +186,7 @@ def test_a_poison_pill_ends_as_crashed_and_is_announced_once(new_worker, store, 
     for _ in range(settings().crashes):
         worker = new_worker()
         (claim,) = worker.claim() or worker.claim_suspect()
-        liveness.rescue_worker(
+        rescuing.rescue_worker(
             store, worker.identity.id, started={claim.id}, cause="killed by signal 11"
         )
 
@@ -211,7 +211,7 @@ def test_a_rescue_leaves_alone_what_was_settled_meanwhile(worker, store, monkeyp
 
     monkeypatch.setattr(store, "held_by", settle_after_reading)
 
-    assert liveness.rescue_lost(store) == []
+    assert rescuing.rescue_lost(store) == []
     assert ResultRow.objects.get().status == ResultStatus.SUCCEEDED
     assert TaskRow.objects.count() == 0
 
@@ -221,8 +221,8 @@ def test_the_same_rescue_twice_counts_one_crash(worker, store):
     worker.claim()
     worker.expire()
 
-    liveness.rescue_lost(store)
-    liveness.rescue_lost(store)
+    rescuing.rescue_lost(store)
+    rescuing.rescue_lost(store)
 
     row = TaskRow.objects.get()
     assert (row.crashes, row.state) == (1, TaskState.READY)
@@ -242,7 +242,7 @@ def test_a_later_process_of_the_same_pid_is_not_taken_for_the_worker(store):
     tasks.nothing.enqueue()
     store.claim(earlier.id, Selection(), 1)
 
-    assert len(liveness.rescue_lost(store)) == 1
+    assert len(rescuing.rescue_lost(store)) == 1
 
 
 @pytest.mark.parametrize("column", ["errors", "worker_ids"])
@@ -255,7 +255,7 @@ def test_a_row_that_somebody_has_spoiled_is_rescued_and_settled_like_any(
     worker.claim()
     worker.expire()
 
-    rescued = liveness.rescue_lost(store)
+    rescued = rescuing.rescue_lost(store)
     successor = new_worker()
     settled = successor.succeed(successor.claim() + successor.claim_suspect())
 
@@ -282,7 +282,7 @@ def test_a_worker_whose_tasks_cannot_be_rescued_holds_up_no_other(
 
     monkeypatch.setattr(store, "write", stumble)
 
-    rescued = liveness.rescue_lost(store)
+    rescued = rescuing.rescue_lost(store)
 
     assert len(rescued) == 1
     assert "a stone" in caplog.text
@@ -319,12 +319,12 @@ def test_of_two_rescues_of_one_task_one_tells_of_its_end(
         held = held_by(holder, *limit)
         if not raced:
             raced.append(held)
-            liveness.rescue_lost(store)
+            rescuing.rescue_lost(store)
         return held
 
     monkeypatch.setattr(store, "held_by", be_overtaken)
 
-    late = liveness.rescue_lost(store)
+    late = rescuing.rescue_lost(store)
 
     assert late == []
     assert len(finished) == 1
