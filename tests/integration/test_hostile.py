@@ -1,10 +1,12 @@
 """Nothing a task does stops a worker, or leaves a task running for ever."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.tasks import TaskResultStatus
 
 from errands.queue.models import ResultRow, TaskRow
@@ -87,6 +89,18 @@ def _unknown() -> Any:
     result = tasks.nothing.enqueue()
     TaskRow.objects.filter(uuid=result.id).update(path="tests.integration.gone")
     return result
+
+
+@contextmanager
+def table_away(name: str) -> Iterator[None]:
+    """Give a table another name for a while, as a migration may."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {name} RENAME TO {name}_away")
+    try:
+        yield
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE {name}_away RENAME TO {name}")
 
 
 def test_no_task_stops_a_worker_or_runs_for_ever(
@@ -208,3 +222,17 @@ def test_a_running_task_is_cancelled_as_soon_as_that_is_asked_for(
 
     row = ResultRow.objects.get()
     assert (row.status, row.attempt) == (ResultStatus.CANCELLED, 1)
+
+
+def test_outcomes_are_kept_while_a_table_is_missing(start_worker: StartWorker):
+    worker = start_worker("--threads", "1").is_ready()
+
+    with table_away("errands_result"):
+        results = tasks.add.enqueue_many([((number,), {}) for number in range(3)])
+        eventually(lambda: "errands_result" in worker.errors, "the worker misses it")
+    eventually(lambda: ResultRow.objects.count() == len(results), "all ended")
+
+    for each in results:
+        each.refresh()
+        assert (each.status, each.attempts) == (TaskResultStatus.SUCCESSFUL, 1)
+    assert not TaskRow.objects.exists()
