@@ -25,6 +25,7 @@ ifeq (,$(findstring postgresql,$(ERRANDS_TEST_WITHOUT)))
 endif
 ifeq (,$(findstring mysql,$(ERRANDS_TEST_WITHOUT)))
 	ERRANDS_TEST_MYSQL=own ERRANDS_TEST_DATABASE=mysql $(pytest) $(beside) -m database tests/conformance tests/queue tests/worker
+	ERRANDS_TEST_MYSQL=own ERRANDS_TEST_DATABASE=mysql $(pytest) -m database tests/integration/test_hostile.py
 endif
 	$(pytest) $(beside) -m "not ($(alone))"
 	$(pytest) -m "$(alone)"
