@@ -5,8 +5,8 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.utils import timezone
 
+from errands import instants
 from errands.queue import liveness, rescuing
 from errands.queue.claims import Claim, Selection, Settlement
 from errands.queue.store import Store
@@ -44,7 +44,7 @@ class Hand:
 
     def settle(self, claims: list[Claim], outcome: Outcome) -> set[int]:
         """Settle claims with one outcome."""
-        now = timezone.now()
+        now = instants.now()
         return self.store.settle(
             [Settlement(claim, outcome, now, now, self.identity.name) for claim in claims]
         )

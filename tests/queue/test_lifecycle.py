@@ -487,7 +487,7 @@ def test_what_ends_before_it_can_be_asked_to_stop_was_not_cancelled(
 ):
     result = tasks.nothing.enqueue()
     claims = worker.claim()
-    now = interventions.timezone.now
+    now = interventions.instants.now
 
     def be_overtaken():
         if claims:
@@ -495,7 +495,7 @@ def test_what_ends_before_it_can_be_asked_to_stop_was_not_cancelled(
         return now()
 
     # Asked for between the look at the row and the request.
-    monkeypatch.setattr(interventions, "timezone", SimpleNamespace(now=be_overtaken))
+    monkeypatch.setattr(interventions, "instants", SimpleNamespace(now=be_overtaken))
     monkeypatch.setattr(store.backend, "_withdraw", lambda *told: False)
 
     assert not store.backend.cancel(result.id)

@@ -18,6 +18,7 @@ from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
 from django.utils import timezone
 
+from errands import instants
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, TaskCrashed
 from errands.queue import liveness, rescuing
@@ -160,11 +161,11 @@ class SharedWorker:
             assert task is not None
             call = Payload.parse(claim.payload)
             result = self.store.backend.result_for(claim, call, "hand")
-            started_at = timezone.now()
+            started_at = instants.now()
             outcome = perform(
                 task, result, Terms(token=claim.token, control=self.control)
             )
-            settlement = Settlement(claim, outcome, started_at, timezone.now(), "hand")
+            settlement = Settlement(claim, outcome, started_at, instants.now(), "hand")
             if self.store.settle([settlement]):
                 self.store.backend.finished_result(result, settlement)
                 if result.is_finished:

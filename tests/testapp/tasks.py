@@ -118,3 +118,21 @@ def plain_failure() -> None:
 
 def never_registered() -> None:
     """Stand in for code that has been removed."""
+
+
+@task(max_attempts=5)
+def connected() -> int:
+    """Return the server's number of the thread's connection."""
+    from tests.worker import cutting
+
+    return cutting.number()
+
+
+@task(max_attempts=5)
+async def connected_as_coroutine() -> int:
+    """Return the server's number of the connection of coroutines."""
+    from asgiref.sync import sync_to_async
+
+    from tests.worker import cutting
+
+    return await sync_to_async(cutting.number)()

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 from django.db import connection
 from django.db.models import F
-from django.utils import timezone
 
+from errands import instants
 from errands.queue import liveness
 from errands.queue.claims import Claim, Selection, Settlement
 from errands.queue.models import QueueRow, RateRow, ResultRow, TaskRow
@@ -73,7 +73,7 @@ class Worker:
 
     def settlement(self, claim: Claim, outcome: Outcome) -> Settlement:
         """Return the end of an attempt."""
-        now = timezone.now()
+        now = instants.now()
         ended = Settlement(claim, outcome, now, now, self.identity.name)
         is_brief = claim.path == tasks.brief.module_path
         return replace(ended, keep=tasks.BRIEFLY) if is_brief else ended

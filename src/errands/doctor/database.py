@@ -10,6 +10,7 @@ from django.db.transaction import atomic
 
 from errands.doctor.findings import Finding, error, ok, warning
 from errands.queue.checks import READ_COMMITTED
+from errands.queue.statements import statements_for
 
 MOST_SKEW = timedelta(seconds=1)
 LONG_TRANSACTION = timedelta(minutes=5)
@@ -50,10 +51,10 @@ def clock(alias: str) -> Iterator[Finding]:
     if vendor not in CLOCKS:
         return
     before = datetime.now(UTC)
-    told: datetime = _value(alias, CLOCKS[vendor])
+    told = _value(alias, CLOCKS[vendor])
     after = datetime.now(UTC)
-    theirs = told if told.tzinfo else told.replace(tzinfo=UTC)
-    skew = max(before - theirs, theirs - after, timedelta())
+    theirs = statements_for(connections[alias]).instant(told)
+    skew = max(before - theirs, theirs - after, timedelta())  # type: ignore[operator]
     if skew > MOST_SKEW:
         yield error(
             f"This host's clock and that of {alias!r} are {skew.total_seconds():.1f} s "

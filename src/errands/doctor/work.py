@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
-from django.utils import timezone
-
+from errands import instants
 from errands.doctor.findings import Finding, error, ok, warning
 from errands.queue.depth import depths
 from errands.queue.liveness import living
@@ -40,8 +39,8 @@ def queues(alias: str) -> Iterator[Finding]:
                 "tasks are ready in it.",
                 f"manage.py queue resume {depth.queue}, when it may go on.",
             )
-        elif depth.waiting_since and timezone.now() - depth.waiting_since > LONG_WAIT:
-            waited = timezone.now() - depth.waiting_since
+        elif depth.waiting_since and instants.now() - depth.waiting_since > LONG_WAIT:
+            waited = instants.now() - depth.waiting_since
             yield warning(
                 f"Queue {depth.queue!r}: the oldest of {depth.counts[TaskState.READY]:,} "
                 f"ready tasks has waited for {waited.total_seconds() / 60:.0f} minutes.",

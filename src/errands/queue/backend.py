@@ -6,13 +6,12 @@ so it keeps nothing that others must know, and imports no models.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
 
 from django.apps import apps
-from django.conf import settings
 from django.core import checks
 from django.db import connections, router
 from django.tasks import Task as DjangoTask
@@ -20,8 +19,9 @@ from django.tasks import TaskResult, TaskResultStatus, task_backends
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued, task_finished
-from django.utils import timezone
 
+from errands import instants
+from errands.instants import for_site, from_site
 from errands.queue import checks as queue_checks
 from errands.queue.claims import Claim, EncodedCall, Payload, Settlement
 from errands.queue.enqueueing import Enqueueing
@@ -199,7 +199,8 @@ class DatabaseBackend(BaseTaskBackend):
                 result.errors.extend(errors_of([stored_error(error)]))
             case _:
                 return
-        assign(result, status=status, finished_at=settlement.finished_at)
+        finished_at = for_site(settlement.finished_at)
+        assign(result, status=status, finished_at=finished_at)
 
     def _store(
         self,
@@ -209,7 +210,7 @@ class DatabaseBackend(BaseTaskBackend):
         self._validate_once(task)
         _warn_if_unfindable(task)
         alias, carried = self.database_alias, capture()
-        new = Enqueueing(task, carried, timezone.now(), _storable(task.run_after))
+        new = Enqueueing(task, carried, instants.now(), _storable(task.run_after))
         rows = new.rows(calls)
         owners = new.insert(connections[alias], rows)
         if len(owners) < len(rows):
@@ -229,7 +230,7 @@ class DatabaseBackend(BaseTaskBackend):
             new.task,
             call,
             task_id=with_hyphens(row.uuid),
-            enqueued_at=new.now,
+            enqueued_at=for_site(new.now),
             backend=self.alias,
         )
 
@@ -260,7 +261,7 @@ class DatabaseBackend(BaseTaskBackend):
 
     def _read(self, result_id: str) -> StoredResult:
         stored = self._stored(result_id)
-        if stored.expires_at is not None and stored.expires_at <= timezone.now():
+        if stored.expires_at is not None and stored.expires_at <= instants.now():
             raise TaskResultDoesNotExist(result_id)
         return stored
 
@@ -303,18 +304,10 @@ def _is_queue_name(name: str) -> bool:
 
 
 def _storable(run_after: datetime | None) -> datetime | None:
-    """Return the instant as every database can hold and every zone can show it.
-
-    Naive where the site's own instants are (``USE_TZ = False``).
-    """
+    """Return the instant as every database can hold and every zone can show it."""
     if run_after is None:
         return None
-    zone = UTC if timezone.is_aware(run_after) else None
-    due_at = max(run_after, EARLIEST.replace(tzinfo=zone))
-    due_at = min(due_at, LATEST.replace(tzinfo=zone))
-    if zone is None or settings.USE_TZ:
-        return due_at
-    return timezone.make_naive(due_at, timezone.get_default_timezone())
+    return min(max(from_site(run_after), EARLIEST), LATEST)
 
 
 def _warn_if_unfindable(task: DjangoTask) -> None:

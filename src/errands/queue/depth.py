@@ -6,6 +6,7 @@ from datetime import datetime
 from django.db.models import Count, Min
 from django.db.models.functions import Coalesce
 
+from errands.instants import from_site
 from errands.queue.models import QueueRow, TaskRow
 from errands.queue.states import TaskState
 
@@ -42,5 +43,5 @@ def depths(alias: str) -> list[Depth]:
         state = TaskState(row["state"])
         depth.counts[state] = row["count"]
         if state == TaskState.READY:
-            depth.waiting_since = row["since"]
+            depth.waiting_since = from_site(row["since"])
     return sorted(found.values(), key=lambda depth: depth.queue)

@@ -18,8 +18,8 @@ from functools import partial
 from uuid import UUID
 
 from django.db import connections, transaction
-from django.utils import timezone
 
+from errands import instants
 from errands.exceptions import TaskCancelled
 from errands.queue.colliding import runs_again
 from errands.queue.concurrency import promote
@@ -55,7 +55,7 @@ def withdraw(
     """
     how = "Cancelled" if status == ResultStatus.CANCELLED else "Discarded"
     error = AttemptError.of(TaskCancelled(f"{how} while it was waiting."))
-    now = timezone.now()
+    now = instants.now()
     errors = [*stored.errors, stored_error(error)][-ERRORS_KEPT:]
     ended = Withdrawal(
         token=stored.token,
@@ -95,7 +95,7 @@ def revive(alias: str, uuid: UUID) -> bool:
 
     False where it has not ended, or another live task has its unique key.
     """
-    now, statements = timezone.now(), statements_for(connections[alias])
+    now, statements = instants.now(), statements_for(connections[alias])
     key, at = statements.value(uuid), statements.value(now)
     columns = f"{KEPT_BY_RETRY}, token, {', '.join(SET_BY_RETRY)}, state"
     with brief(alias) as cursor:
@@ -126,7 +126,7 @@ def forget(alias: str, uuid: UUID) -> bool:
 @runs_again
 def _request(alias: str, uuid: UUID, otherwise: Callable[[], bool]) -> bool:
     statements = statements_for(connections[alias])
-    now = statements.value(timezone.now())
+    now = statements.value(instants.now())
     with connections[alias].cursor() as cursor:
         cursor.execute(
             "UPDATE errands_task SET cancel_requested_at = %s "

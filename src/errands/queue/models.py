@@ -14,6 +14,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from errands.exact import ExactField
+from errands.instants import InstantField
 from errands.queue.indexes import PartialIndex
 from errands.queue.limits import NAME_LIMIT, PATH_LIMIT
 from errands.queue.states import ResultStatus, TaskState
@@ -33,10 +34,10 @@ class StoredTask(models.Model):
     )
     path = ExactField(max_length=PATH_LIMIT)
     payload = models.TextField()
-    enqueued_at = models.DateTimeField()
-    run_at = models.DateTimeField(null=True)
-    started_at = models.DateTimeField(null=True)
-    claimed_at = models.DateTimeField(null=True)
+    enqueued_at = InstantField()
+    run_at = InstantField(null=True)
+    started_at = InstantField(null=True)
+    claimed_at = InstantField(null=True)
     attempt = models.IntegerField(default=0)
     max_attempts = models.IntegerField()
     crashes = models.SmallIntegerField(default=0)
@@ -61,7 +62,7 @@ class TaskRow(StoredTask):
     releases = models.SmallIntegerField(default=0)
     worker = ExactField(max_length=32, null=True)
     slot = models.IntegerField(null=True)
-    cancel_requested_at = models.DateTimeField(null=True)
+    cancel_requested_at = InstantField(null=True)
 
     class Meta:
         db_table = "errands_task"
@@ -128,9 +129,9 @@ class ResultRow(StoredTask):
 
     id = models.BigIntegerField(primary_key=True)
     status = models.SmallIntegerField(choices=ResultStatus)
-    finished_at = models.DateTimeField()
+    finished_at = InstantField()
     return_value = models.TextField(null=True)
-    expires_at = models.DateTimeField(null=True)
+    expires_at = InstantField(null=True)
 
     class Meta:
         db_table = "errands_result"
@@ -159,8 +160,8 @@ class WorkerRow(models.Model):
     pid = models.IntegerField()
     boot = ExactField(max_length=PATH_LIMIT)
     supervisor = ExactField(max_length=PATH_LIMIT, db_default="")
-    started_at = models.DateTimeField()
-    expires_at = models.DateTimeField()
+    started_at = InstantField()
+    expires_at = InstantField()
 
     class Meta:
         db_table = "errands_worker"
@@ -175,7 +176,7 @@ class QueueRow(models.Model):
     """A queue somebody has paused; one without a row runs."""
 
     name = ExactField(primary_key=True, max_length=NAME_LIMIT)
-    paused_at = models.DateTimeField()
+    paused_at = InstantField()
 
     class Meta:
         db_table = "errands_queue"

@@ -7,8 +7,8 @@ claim; what runs goes on, and what is enqueued waits.
 from django.apps import apps
 from django.db import connections
 from django.db.models import Model, QuerySet
-from django.utils import timezone
 
+from errands import instants
 from errands.queue.concurrency import unblock
 from errands.queue.states import TaskState
 from errands.queue.waking import wake
@@ -28,7 +28,7 @@ SELECT queue FROM name WHERE queue IS NOT NULL
 
 def pause(alias: str, name: str) -> bool:
     """Pause a queue; False where it was paused before."""
-    paused_at = {"paused_at": timezone.now()}
+    paused_at = {"paused_at": instants.now()}
     _, is_new = _rows(alias).get_or_create(name=name, defaults=paused_at)
     wake(alias)
     return is_new

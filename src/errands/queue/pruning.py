@@ -8,8 +8,8 @@ nothing but those rows, and passes over what another one deletes.
 from datetime import datetime
 
 from django.db import connections
-from django.utils import timezone
 
+from errands import instants
 from errands.queue.colliding import runs_again
 from errands.queue.keeping import site_keeps
 from errands.queue.statements import statements_for
@@ -31,7 +31,7 @@ def prune(alias: str, limit: int = BATCH) -> int:
 
     Whether there are any is asked first, in one statement, and mostly is all.
     """
-    statements, now = statements_for(connections[alias]), timezone.now()
+    statements, now = statements_for(connections[alias]), instants.now()
     has_expired, old = _what_is_over(alias, now)
     deleted = 0
     if has_expired:

@@ -9,8 +9,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from django.utils import timezone
-
+from errands import instants
 from errands.conf import settings
 from errands.exceptions import ResultError, TaskCrashed, TaskTimeout, WorkerLost
 from errands.queue.claims import Claim, Settlement
@@ -183,7 +182,7 @@ def crashed(claim: Claim, error: TaskCrashed, *, worker_name: str) -> Record:
         is_innocent = isinstance(error, WorkerLost) and not claim.has_just_crashed
         state = TaskState.READY if is_innocent else TaskState.SUSPECT
         return _requeue(claim, state=state, attempt=claim.attempt - 1, **written)
-    now = timezone.now()
+    now = instants.now()
     return _finish(
         claim,
         ResultStatus.LOST if is_lost else ResultStatus.CRASHED,
@@ -201,7 +200,7 @@ def timed_out(claim: Claim, error: TaskTimeout, *, worker_name: str) -> Record:
     It costs the attempt. While there are more, the next one comes after the
     default back-off, whatever the task's own is: nobody is left to ask it.
     """
-    now = timezone.now()
+    now = instants.now()
     written: dict[str, Any] = {
         "errors": _errors(claim, AttemptError.of(error)),
         "worker_ids": _workers(claim, worker_name),
@@ -232,7 +231,7 @@ def refused(record: Record, error: Exception) -> Finish:
         worker_ids="[]",
         return_value=None,
         started_at=record.started_at,
-        finished_at=timezone.now(),
+        finished_at=instants.now(),
         concurrency_key=record.concurrency_key,
     )
 
@@ -274,7 +273,7 @@ def _ended(
 
 def _lost(claim: Claim, worker_name: str | None) -> Finish:
     """Return how a task ends that had been started and must not be twice."""
-    now = timezone.now()
+    now = instants.now()
     error = AttemptError.of(TaskCrashed("It had been started, and is not started twice."))
     before = json.dumps(claim.worker_ids)
     return _finish(

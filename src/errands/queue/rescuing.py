@@ -21,8 +21,8 @@ from django.db import Error
 from django.tasks import TaskResult
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
-from django.utils import timezone
 
+from errands import instants
 from errands.conf import settings
 from errands.exceptions import (
     DecodeError,
@@ -194,6 +194,6 @@ def _send(sender: type, rescue: Rescued, result: TaskResult) -> None:
     if rescue.has_ended:
         tell(task_finished, sender, task_result=result)
     elif rescue.has_timed_out and isinstance(rescue.record, Requeue):
-        now = timezone.now()
+        now = instants.now()
         after = max(timedelta(), (rescue.record.run_at or now) - now)
         tell(task_retrying, sender, task_result=result, after=after)

@@ -15,6 +15,7 @@ from django.tasks.exceptions import InvalidTask
 
 from errands.arguments import decode
 from errands.exceptions import DecodeError, UnknownTask
+from errands.instants import for_site
 from errands.queue.claims import Claim, EncodedCall, Payload
 from errands.queue.statements.rows import CallRow
 from errands.queue.states import ResultStatus, TaskState
@@ -197,23 +198,23 @@ def result_of(
         _known(stored.path, stored.uuid),
         priority=-stored.rank,
         queue_name=stored.queue,
-        run_after=stored.run_at,
+        run_after=_shown(stored.run_at),
     )
     call = call or Payload.parse(stored.payload)
     result = new_result(
         task,
         (call.args, call.kwargs),
         task_id=str(stored.uuid),
-        enqueued_at=stored.enqueued_at,
+        enqueued_at=for_site(stored.enqueued_at),
         backend=backend,
     )
     running = stored.state == TaskState.RUNNING
     assign(
         result,
         status=_status(stored),
-        started_at=stored.started_at or (stored.claimed_at if running else None),
-        last_attempted_at=stored.claimed_at,
-        finished_at=stored.finished_at,
+        started_at=_shown(stored.started_at or (stored.claimed_at if running else None)),
+        last_attempted_at=_shown(stored.claimed_at),
+        finished_at=_shown(stored.finished_at),
         errors=errors_of(stored.errors),
         worker_ids=stored.worker_ids,
     )
@@ -238,7 +239,7 @@ def running_result(
         _known(claim.path, claim.uuid),
         priority=claim.priority,
         queue_name=claim.queue,
-        run_after=claim.run_at,
+        run_after=_shown(claim.run_at),
     )
     late = claim, worker_name, backend
     return DatabaseTaskResult.running(task, call, late=late)
@@ -265,10 +266,10 @@ def _when_running(claim: Claim, worker_name: str, backend: str) -> dict[str, Any
     return {
         "id": str(claim.uuid),
         "status": TaskResultStatus.RUNNING,
-        "enqueued_at": claim.enqueued_at,
-        "started_at": claim.started_at or claim.claimed_at,
+        "enqueued_at": for_site(claim.enqueued_at),
+        "started_at": _shown(claim.started_at or claim.claimed_at),
         "finished_at": None,
-        "last_attempted_at": claim.claimed_at,
+        "last_attempted_at": _shown(claim.claimed_at),
         "backend": backend,
         "errors": errors_of(claim.errors),
         "worker_ids": [*claim.worker_ids, worker_name],
@@ -293,6 +294,10 @@ def _as_enqueued(
         )
     except InvalidTask:
         return task
+
+
+def _shown(instant: datetime | None) -> datetime | None:
+    return None if instant is None else for_site(instant)
 
 
 def _known(path: str, uuid: UUID) -> DjangoTask:

@@ -28,8 +28,8 @@ from uuid import UUID
 from django.db import IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
 
+from errands import instants
 from errands.queue import rates
 from errands.queue.backend import backends, queue_name
 from errands.queue.claims import EVERY_QUEUE, Claim, Selection, Settlement
@@ -105,7 +105,7 @@ class Store:
 
         Such a task must not be run. For tasks that are never started twice.
         """
-        return self._update(claim, "started_at", self._statements.value(timezone.now()))
+        return self._update(claim, "started_at", self._statements.value(instants.now()))
 
     def save_metadata(self, claim: Claim, text: str) -> bool:
         """Replace a running task's metadata; False: the lease was lost."""
@@ -188,7 +188,7 @@ class Store:
             selection,
             ranks=selection.ranks,
             paused=self.paused(),
-            now=self._statements.value(timezone.now()),
+            now=self._statements.value(instants.now()),
         )
         return not self._value(query, parameters)
 

@@ -23,8 +23,8 @@ from uuid import UUID
 
 from django.db import connections
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
 
+from errands import instants
 from errands.queue.claims import Claim, Selection
 from errands.queue.colliding import runs_again
 from errands.queue.concurrency import SLOTS_TAKEN, lowest_free, slots_taken
@@ -213,4 +213,4 @@ def _statements(store: Store) -> Statements:
 
 
 def _now(store: Store) -> Parameter:
-    return _statements(store).value(timezone.now())
+    return _statements(store).value(instants.now())

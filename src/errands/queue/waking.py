@@ -25,8 +25,8 @@ from math import inf
 
 from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 
+from errands import instants
 from errands.queue.statements.libpq import is_outside_transactions
 
 logger = logging.getLogger("errands.queue")
@@ -61,7 +61,7 @@ def wake_upkeep(alias: str, due_at: datetime | None = None) -> None:
 
     Upkeep looks every 6 s unasked; what is due later needs no call.
     """
-    if due_at is None or due_at - timezone.now() < LONGEST_SLEEP:
+    if due_at is None or due_at - instants.now() < LONGEST_SLEEP:
         _call(alias, Call.UPKEEP)
 
 

@@ -17,9 +17,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.mail import mail_admins
 from django.db import DEFAULT_DB_ALIAS
 from django.tasks import TaskResult, task_backends
-from django.utils import timezone
 from django.utils.log import AdminEmailHandler
 
+from errands import instants
 from errands.conf import settings
 from errands.queue.models import ResultRow
 from errands.queue.states import ResultStatus
@@ -71,7 +71,7 @@ def _alias_of(task_result: TaskResult) -> str:
 
 def _failures(alias: str, path: str, every: timedelta) -> int:
     results = ResultRow.objects.using(alias).filter(
-        path=path, finished_at__gt=timezone.now() - every
+        path=path, finished_at__gt=instants.now() - every
     )
     return results.exclude(status__in=QUIET).count()
 

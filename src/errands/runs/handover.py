@@ -78,6 +78,7 @@ from django.tasks import Task, TaskResult
 from django.utils import timezone, translation
 from django.utils.crypto import get_random_string
 
+from errands import instants
 from errands.runs.fence import Fence, run_alias
 from errands.runs.models import Run, subject_fields
 from errands.runs.possession import Possession
@@ -247,7 +248,7 @@ def _columns(**particulars: Unpack[Particulars]) -> dict[str, Any]:
         columns |= subject_fields(subject)
     run_after = columns.get("run_after")
     if isinstance(run_after, timedelta):
-        run_after = columns["run_after"] = timezone.now() + run_after
+        run_after = columns["run_after"] = instants.for_site(instants.now() + run_after)
     if run_after is not None and run_after > timezone.now():
         columns["state"] = State.SCHEDULED
     return columns

@@ -9,10 +9,10 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
-from django.utils import timezone
 from django.utils.translation import gettext
 
 from errands.exceptions import LeaseLost
+from errands.instants import for_site, now
 from errands.runs.control import Control
 from errands.runs.ending import end
 from errands.runs.fence import Fence, run_alias
@@ -73,11 +73,11 @@ class Possession:
 
         State, outcome and results change in one transaction.
         """
-        now, expires = timezone.now(), self.run.result_expires
+        expires = self.run.result_expires
         self._end(
             State.SUCCEEDED,
             outcome=json.dumps(outcome) if outcome is not None else "",
-            expires_at=None if expires is None else now + expires,
+            expires_at=None if expires is None else for_site(now() + expires),
         )
 
     def fail(self, message: object, reference: str = "") -> None:
@@ -97,7 +97,7 @@ class Possession:
 
         The page says that another attempt will follow.
         """
-        due_at = timezone.now() + after
+        due_at = for_site(now() + after)
         self._give_back(run_after=due_at, status=clean_line(gettext("Trying again")))
 
     def interrupted(self) -> None:

@@ -15,8 +15,8 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult
-from django.utils import timezone
 
+from errands import instants
 from errands.arguments import decode_call, encode, encode_call
 from errands.tasks.context import own_context
 from errands.tasks.options import TaskOptions
@@ -72,6 +72,7 @@ class Task(DjangoTask):
 
         ``run_after`` takes an aware datetime, or a timedelta that counts from
         the moment of ``enqueue``; beyond the years 2 to 9998 it is cut there.
+        With ``USE_TZ = False`` a naive datetime is local time.
         """
         changes: dict[str, Any] = {
             "priority": priority,
@@ -186,12 +187,11 @@ class Task(DjangoTask):
 
 
 def _after(delay: timedelta) -> datetime:
-    now = timezone.now()
     try:
-        return now + delay
+        due_at = instants.now() + delay
     except OverflowError:
-        bound = EARLIEST if delay < timedelta() else LATEST
-        return bound.replace(tzinfo=now.tzinfo)
+        due_at = EARLIEST if delay < timedelta() else LATEST
+    return instants.for_site(min(max(due_at, EARLIEST), LATEST))
 
 
 def plain_task(func: Callable[..., Any], **fields_and_options: Any) -> DjangoTask:

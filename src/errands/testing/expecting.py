@@ -11,6 +11,7 @@ from django.tasks import task_backends
 from django.tasks.backends.base import BaseTaskBackend
 
 from errands.exceptions import SignatureMismatch
+from errands.instants import from_site
 from errands.jobs.job import Job
 from errands.testing.waiting import (
     Waiting,
@@ -116,11 +117,14 @@ def _check_call(asked_by: str, args: object, kwargs: object) -> None:
 
 def _is_due(expected: datetime | timedelta | None, waiting: Waiting) -> bool:
     """Return whether a task is due then; a timedelta counts from the call."""
+    if expected is None or waiting.run_after is None:
+        return waiting.run_after is expected
+    due_at = from_site(waiting.run_after)
     if not isinstance(expected, timedelta):
-        return waiting.run_after == expected
-    if waiting.run_after is None or waiting.enqueued_at is None:
+        return due_at == from_site(expected)
+    if waiting.enqueued_at is None:
         return False
-    return abs(waiting.run_after - waiting.enqueued_at - expected) < CLOSE
+    return abs(due_at - from_site(waiting.enqueued_at) - expected) < CLOSE
 
 
 def _shown(value: object) -> str:

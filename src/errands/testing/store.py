@@ -8,8 +8,8 @@ from django.db import connections
 from django.db.models import F, QuerySet
 from django.db.transaction import atomic
 from django.tasks import task_backends
-from django.utils import timezone
 
+from errands import instants
 from errands.exceptions import ErrandsError
 from errands.queue.backend import DatabaseBackend
 from errands.queue.claims import Claim, Selection
@@ -54,7 +54,7 @@ class OwnStore(Store):
     def stage(self, limit: int = 0) -> int:
         """Make all due tasks ready; return how many."""
         with self._cursor() as cursor:
-            cursor.execute(STAGE, [self._statements.value(timezone.now())])
+            cursor.execute(STAGE, [self._statements.value(instants.now())])
             return int(cursor.rowcount)
 
     def claim(
@@ -66,7 +66,7 @@ class OwnStore(Store):
         horizon: Horizon | None = None,
     ) -> list[Claim]:
         """Take up to ``limit`` tasks, now by ``timezone.now()``."""
-        now = timezone.now()
+        now = instants.now()
         claims = super().claim(worker_id, selection, limit)
         self._rows(pk__in=[claim.id for claim in claims]).update(claimed_at=now)
         return [claim._replace(claimed_at=now) for claim in claims]
@@ -86,7 +86,7 @@ class OwnStore(Store):
                 attempt=F("attempt") + 1,
                 worker=worker_id.hex,
                 slot=slot,
-                claimed_at=timezone.now(),
+                claimed_at=instants.now(),
             )
         held = self.held_by(worker_id.hex, MOST_HELD)
         return next(claim for claim in held if claim.id == row.pk)
@@ -115,4 +115,4 @@ class OwnStore(Store):
 
 def _now() -> int:
     """Return the microseconds since 1970."""
-    return (timezone.now().astimezone(UTC) - EPOCH) // MICROSECOND
+    return (instants.now().astimezone(UTC) - EPOCH) // MICROSECOND

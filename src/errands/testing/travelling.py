@@ -14,6 +14,8 @@ from unittest import mock
 from django.conf import settings
 from django.utils import timezone
 
+from errands import instants
+
 
 @contextmanager
 def travel_to(when: datetime | timedelta) -> Iterator[datetime]:
@@ -30,7 +32,7 @@ def travel_to(when: datetime | timedelta) -> Iterator[datetime]:
 
 def _instant(when: datetime | timedelta) -> datetime:
     if isinstance(when, timedelta):
-        when = timezone.now() + when
+        when = instants.now() + when
     if not isinstance(when, datetime):
         raise TypeError(
             f"travel_to() got {when!r}; it takes a datetime, or a timedelta from now."
@@ -54,7 +56,7 @@ def _standing_at(instant: datetime) -> type[datetime]:
     class Standing(datetime, metaclass=_Standing):
         @classmethod
         def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
-            moved = instant.astimezone(tz)
-            return moved if tz else moved.replace(tzinfo=None)
+            # Of an hour that comes twice, this tells which one it is.
+            return datetime.fromtimestamp(instant.timestamp(), tz)
 
     return Standing

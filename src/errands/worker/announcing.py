@@ -18,7 +18,7 @@ from errands.tasks.outcomes import (
     Succeeded,
 )
 from errands.tasks.signals import task_discarded, task_retrying, tell
-from errands.worker.connections import clean_connections
+from errands.worker.connections import clean_connections, renew_connections
 from errands.worker.workplace import Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")
@@ -74,6 +74,7 @@ class Announcer:
         settlement, result = attempted.settlement, attempted.result
         if result is None:
             return
+        renew_connections()
         self._backend.finished_result(result, settlement)
         outcome = settlement.outcome
         if isinstance(outcome, Succeeded):

@@ -6,8 +6,8 @@ from contextvars import Context, copy_context
 from datetime import timedelta
 
 from django.tasks import Task, TaskResult
-from django.utils import timezone
 
+from errands import instants
 from errands.exceptions import ErrandsError
 from errands.queue.claims import Claim, Payload, Settlement
 from errands.queue.keeping import kept_by
@@ -49,7 +49,7 @@ class Attempt:
     def __init__(self, claim: Claim, worker: str) -> None:
         self.claim = claim
         self.worker = worker
-        self.started_at = timezone.now()
+        self.started_at = instants.now()
         self.context: Context = copy_context()
         self._metadata = self._dumped_metadata()
 
@@ -95,7 +95,7 @@ class Attempt:
             self.claim,
             outcome,
             self.started_at,
-            timezone.now(),
+            instants.now(),
             self.worker,
             metadata=self._changed_metadata(),
             keep=self._keep(outcome),

@@ -37,7 +37,7 @@ from errands.tasks.registry import registry
 from errands.tasks.signals import tell
 from errands.worker import leftovers
 from errands.worker.attempt import Attempt
-from errands.worker.connections import clean_connections
+from errands.worker.connections import clean_connections, kept, renew_connections
 from errands.worker.oversight import Oversight
 from errands.worker.surroundings import Surroundings
 from errands.worker.transactional import in_one_transaction
@@ -81,6 +81,7 @@ class Attempts:
         try:
             if self._surroundings and not self._workplace.controls:
                 self._surroundings.restore()
+            renew_connections()
             return attempt.context.run(self._prepared, attempt)
         except (OperationalError, InterfaceError):
             logger.warning("Task id=%s could not be prepared", claim.uuid, exc_info=True)
@@ -111,10 +112,12 @@ class Attempts:
     async def arun(self, attempt: Attempt, place: int) -> Attempted:
         """Run an attempt at an async task on this loop; never raises."""
         try:
+            await _renewed()
             with self._oversight.of(attempt, place):
                 terms = self._terms(attempt)
                 outcome = await _alone(aperform(attempt.task, attempt.result, terms))
             left_open = await sync_to_async(clean_connections)()
+            kept.leave()
             return attempt.ended(attempt.judged(outcome, left_open))
         except (Exception, CancelledError) as escaped:  # noqa: BLE001 - logged
             return self._broken(attempt, escaped)
@@ -206,6 +209,13 @@ class Attempts:
         told = (attempt.claim.uuid, attempt.claim.path)
         logger.error("Task id=%s path=%s broke its attempt", *told, exc_info=escaped)
         return attempt.ended(Failed(AttemptError.of(escaped)))
+
+
+async def _renewed() -> None:
+    """Renew the connections of coroutines; going to their thread each time is dear."""
+    if kept.may_be_cut:
+        kept.note_asked()
+        await sync_to_async(renew_connections)()
 
 
 async def _alone(performing: Any) -> Outcome:

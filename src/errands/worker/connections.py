@@ -1,22 +1,59 @@
-"""Database connections that outlive attempts, and are clean before each."""
+"""Database connections that outlive attempts, and are clean before each.
 
+While nobody uses one it may be cut: by a restart of the server, or by what stands
+between and counts idle seconds. To ask before each attempt would cost as much as a
+small one; so a thread asks where it was idle for 5 s, and where a loop of its
+process has found the database away. A restart is one of those: a task is claimed
+over a connection that was cut as well.
+"""
+
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from contextvars import ContextVar
+from math import inf
+from threading import local
 from types import MappingProxyType
 
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
+from errands.worker.outage import turns
+
 # Active, in a transaction, in a failed one: numbers of libpq.
 POSTGRESQL_IN_TRANSACTION = (1, 2, 3)
 # A flag of the MySQL protocol.
 MYSQL_IN_TRANSACTION = 1
+IDLE_SECONDS = 5.0
 
 _callers: ContextVar[Mapping[str, int]] = ContextVar(
     "errands_callers_transactions", default=MappingProxyType({})
 )
+
+
+class Kept(local):
+    """What a thread knows of the connections that it keeps, or another for it."""
+
+    def __init__(self) -> None:
+        self._left_at, self._missed = inf, turns.missed
+
+    @property
+    def may_be_cut(self) -> bool:
+        """Whether to ask them before they are used again."""
+        is_idle = time.monotonic() - self._left_at > IDLE_SECONDS
+        return is_idle or self._missed != turns.missed
+
+    def leave(self) -> None:
+        """Note that nobody uses them from now on."""
+        self._left_at = time.monotonic()
+
+    def note_asked(self) -> None:
+        """Note that they are asked now: what is met later may have cut them."""
+        self._left_at, self._missed = time.monotonic(), turns.missed
+
+
+kept = Kept()
 
 
 def keep_connections() -> None:
@@ -52,6 +89,21 @@ def callers_transactions() -> Iterator[None]:
         _callers.reset(before)
 
 
+def renew_connections() -> None:
+    """Close those of this thread's connections that were cut while it was idle.
+
+    They are asked where that may be; see above. A caller's transactions are left
+    alone.
+    """
+    if not kept.may_be_cut:
+        return
+    kept.note_asked()
+    for connection in connections.all(initialized_only=True):
+        is_callers = connection.in_atomic_block or connection.alias in _callers.get()
+        if connection.connection is not None and not (is_callers or _answers(connection)):
+            _discard(connection)
+
+
 def clean_connections() -> list[str]:
     """Make this thread's connections fit for the next attempt.
 
@@ -75,7 +127,26 @@ def clean_connections() -> list[str]:
                 connection.close_if_unusable_or_obsolete()
             except Error:
                 _discard(connection)
+    kept.leave()
     return left_open
+
+
+def _answers(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether the server answers; it is asked past Django.
+
+    Its ``is_usable`` lets PyMySQL connect anew by itself, to a session that lacks
+    what Django sets for each.
+    """
+    try:
+        with (
+            connection.wrap_database_errors,
+            closing(connection.connection.cursor()) as cursor,
+        ):
+            cursor.execute("SELECT 1")
+            cursor.fetchall()
+    except Error:
+        return False
+    return True
 
 
 def _unwind(connection: BaseDatabaseWrapper, depth: int) -> bool:

@@ -33,8 +33,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from django.db import Error
-from django.utils import timezone
 
+from errands import instants
 from errands.queue.claims import Claim, Settlement
 from errands.queue.picking import Picker
 from errands.queue.rescuing import tell_if_ended
@@ -268,7 +268,7 @@ class Courier:
         self._workplace.inbox.put(claim)
 
     def _returned(self, claim: Claim, outcome: Outcome) -> Attempted:
-        now = timezone.now()
+        now = instants.now()
         settlement = Settlement(claim, outcome, now, now, self._workplace.name)
         return Attempted(settlement, None)
 

@@ -30,6 +30,8 @@ class Turns:
         self._next_at = 0.0
         self._ended = 0
         self._spacing = SPACING
+        self.missed = 0
+        """How often a loop has found its database away."""
 
     def share_among(self, processes: int) -> None:
         """Leave room for so many processes that do the same."""
@@ -79,6 +81,7 @@ class Outage:
         """Drop this thread's connections and wait, longer each time."""
         if not self._pause:
             logger.warning("%s: %s", self._loop, _describe(error))
+        turns.missed += 1
         close_connections()
         self._pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE)
         self._sleep(self._pause)

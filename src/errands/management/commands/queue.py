@@ -107,8 +107,6 @@ class Command(BaseCommand):
 def _waiting(depth: Depth) -> str:
     if depth.is_paused:
         return "paused"
-    since = depth.waiting_since
-    if since is None:
+    if depth.waiting_since is None:
         return ""
-    local = timezone.localtime(since) if timezone.is_aware(since) else since
-    return f"{local:%Y-%m-%d %H:%M:%S}"
+    return f"{timezone.localtime(depth.waiting_since):%Y-%m-%d %H:%M:%S}"

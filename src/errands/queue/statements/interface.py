@@ -271,9 +271,9 @@ class Statements(ABC):
         ordered = sorted(rows, key=lambda row: (row[6], row[0]))
         return [self._claim(row) for row in ordered]
 
+    @abstractmethod
     def instant(self, stored: Any) -> datetime | None:
-        """Return a timestamp as the site's ``timezone.now()`` is: aware or naive."""
-        return stored  # type: ignore[no-any-return]
+        """Return a timestamp, as the driver tells it, as an aware instant."""
 
     def _claim(self, row: Row) -> Claim:
         # By position, in the order of Claim's fields: by name takes twice as long.

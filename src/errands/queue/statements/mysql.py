@@ -45,7 +45,7 @@ from errands.queue.statements.rows import (
     Row,
     Withdrawal,
     dumped,
-    site_instant,
+    stored_instant,
     utc_text,
 )
 from errands.queue.states import ResultStatus, TaskState
@@ -187,8 +187,8 @@ class MySQLStatements(Statements):
         return utc_text(value) if isinstance(value, datetime) else value
 
     def instant(self, stored: Any) -> datetime | None:
-        """Return a timestamp as the site's ``timezone.now()`` is."""
-        return site_instant(stored)
+        """Return a timestamp as an aware instant."""
+        return stored_instant(stored)
 
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow

@@ -11,10 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from hashlib import blake2b
+from typing import Any
 from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
+from errands.instants import from_site
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
 from errands.queue.statements.interface import Statements
@@ -276,6 +278,11 @@ class PostgreSQLStatements(Statements):
     def value(self, value: UUID | datetime | None) -> Parameter:
         """Return the value itself: psycopg takes it."""
         return value
+
+    def instant(self, stored: Any) -> datetime | None:
+        """Return a timestamp as an aware instant; Django has made it the site's."""
+        is_aware = stored is None or stored.tzinfo is not None
+        return stored if is_aware else from_site(stored)
 
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow

@@ -7,9 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.conf import settings
-from django.utils import timezone
-
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
 from errands.queue.states import ResultStatus, TaskState
@@ -150,8 +147,8 @@ def utc_text(value: datetime) -> str:
 ENCODER = json.JSONEncoder(default=utc_text, check_circular=False)
 
 
-def site_instant(stored: datetime | str | None) -> datetime | None:
-    """Return an instant so kept as the site's ``timezone.now()`` is.
+def stored_instant(stored: datetime | str | None) -> datetime | None:
+    """Read an instant so kept.
 
     Drivers return text, or a naive datetime where they know the column.
     """
@@ -159,7 +156,4 @@ def site_instant(stored: datetime | str | None) -> datetime | None:
         return None
     if isinstance(stored, str):
         stored = datetime.fromisoformat(stored)
-    aware = stored.replace(tzinfo=UTC)
-    if settings.USE_TZ:
-        return aware
-    return timezone.make_naive(aware, timezone.get_default_timezone())
+    return stored.replace(tzinfo=UTC)

@@ -14,8 +14,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
-from django.utils import timezone
 
+from errands import instants
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
 from errands.queue.statements.interface import Statements
@@ -33,7 +33,7 @@ from errands.queue.statements.rows import (
     Parameter,
     Withdrawal,
     dumped,
-    site_instant,
+    stored_instant,
     utc_text,
 )
 from errands.queue.states import ResultStatus, TaskState
@@ -199,7 +199,7 @@ class SQLiteStatements(Statements):
         cursor.execute(look, [*chosen[:-1], 1])
         if cursor.fetchone() is None:
             return Claimed([], [])
-        now = self.value(timezone.now())
+        now = self.value(instants.now())
         cursor.execute(CLAIM.format(queue=queue), [wanted.worker, now, *chosen])
         rows = cursor.fetchall()
         if len(rows) == wanted.limit:
@@ -221,7 +221,7 @@ class SQLiteStatements(Statements):
         self, cursor: CursorWrapper, worker: str, slots: Mapping[int, int]
     ) -> list[Claim]:
         """Take ready rows for an attempt, each with its slot."""
-        now = self.value(timezone.now())
+        now = self.value(instants.now())
         cursor.execute(START, [worker, now, json.dumps(list(slots.items()))])
         return self.claims(cursor.fetchall())
 
@@ -256,7 +256,7 @@ class SQLiteStatements(Statements):
 
     def stage(self, cursor: CursorWrapper, limit: int) -> int:
         """Make due scheduled rows ready; with none due, lock nothing."""
-        now = self.value(timezone.now())
+        now = self.value(instants.now())
         cursor.execute(f"{DUE} LIMIT 1", [now])
         if cursor.fetchone() is None:
             return 0
@@ -287,12 +287,12 @@ class SQLiteStatements(Statements):
 
     def prune_expired(self, cursor: CursorWrapper, limit: int) -> int:
         """Delete results whose ``expires_at`` is over."""
-        cursor.execute(PRUNE_EXPIRED, [self.value(timezone.now()), limit])
+        cursor.execute(PRUNE_EXPIRED, [self.value(instants.now()), limit])
         return int(cursor.rowcount)
 
     def instant(self, stored: Any) -> datetime | None:
-        """Return a timestamp as the site's ``timezone.now()`` is."""
-        return site_instant(stored)
+        """Return a timestamp as an aware instant."""
+        return stored_instant(stored)
 
 
 def _selected(wanted: ClaimFilter) -> tuple[str, list[Parameter]]:

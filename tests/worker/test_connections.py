@@ -1,0 +1,111 @@
+"""Connections that were cut while nobody used them."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection, connections, transaction
+
+from errands.worker import connections as worker_connections
+from errands.worker.connections import (
+    clean_connections,
+    kept,
+    renew_connections,
+)
+from errands.worker.outage import turns
+from tests.worker import cutting
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(autouse=True)
+def _keeping(monkeypatch: pytest.MonkeyPatch) -> None:
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    kept.note_asked()
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Return what lists the connections that were asked."""
+    answers, told = worker_connections._answers, list[object]()
+    monkeypatch.setattr(
+        worker_connections, "_answers", lambda it: told.append(it) or answers(it)
+    )
+    return told
+
+
+@pytest.fixture
+def idle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let whoever does nothing be idle at once."""
+    monkeypatch.setattr(worker_connections, "IDLE_SECONDS", -1.0)
+
+
+def cut_off() -> int:
+    """Cut this thread's connection from another thread."""
+    connection.ensure_connection()
+    number = cutting.number()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(cutting.cut, number).result()
+        pool.submit(connections.close_all).result()
+    if not number:
+        connection.connection.close()
+    return number
+
+
+@pytest.mark.usefixtures("idle")
+def test_one_that_was_cut_while_its_thread_was_idle_is_replaced():
+    number = cut_off()
+    clean_connections()
+
+    renew_connections()
+
+    assert cutting.number() != number or number == 0
+
+
+def test_one_that_was_cut_by_an_outage_is_replaced_at_once(monkeypatch):
+    clean_connections()
+    number = cut_off()
+    monkeypatch.setattr(turns, "missed", turns.missed + 1)
+
+    renew_connections()
+
+    assert cutting.number() != number or number == 0
+
+
+def test_an_outage_in_the_middle_of_an_attempt_is_not_forgotten(monkeypatch, asked):
+    connection.ensure_connection()
+    monkeypatch.setattr(turns, "missed", turns.missed + 1)
+    clean_connections()
+
+    renew_connections()
+    renew_connections()
+
+    assert len(asked) == 1
+
+
+def test_nobody_is_asked_while_one_task_follows_the_other(asked):
+    for _ in range(10):
+        connection.ensure_connection()
+        clean_connections()
+        renew_connections()
+
+    assert asked == []
+
+
+@pytest.mark.usefixtures("idle")
+def test_one_that_works_is_kept():
+    connection.ensure_connection()
+    before = connection.connection
+    clean_connections()
+
+    renew_connections()
+
+    assert connection.connection is before
+
+
+@pytest.mark.usefixtures("idle")
+def test_that_of_a_callers_transaction_is_left_alone(asked):
+    with transaction.atomic():
+        renew_connections()
+
+    assert asked == []
