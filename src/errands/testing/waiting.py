@@ -1,16 +1,18 @@
 """The tasks that wait, as one kind of thing whatever backend keeps them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import singledispatch
+from functools import partial, singledispatch
 from inspect import Parameter, Signature
 from typing import Any
 
+from django.db import connections
 from django.tasks import Task as DjangoTask
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.backends.dummy import DummyBackend
+from django.utils import timezone
 
 from errands.arguments import decode, encode
 from errands.exceptions import ArgumentError, ErrandsError
@@ -18,6 +20,7 @@ from errands.jobs.job import Job
 from errands.queue.backend import DatabaseBackend
 from errands.queue.claims import Payload
 from errands.queue.models import TaskRow
+from errands.queue.statements import Statements, statements_for
 from errands.queue.states import TaskState
 from errands.runs.models import Run
 from errands.tasks.registry import registry
@@ -58,7 +61,8 @@ def waiting_in(backend: BaseTaskBackend) -> list[Waiting]:
 @waiting_in.register
 def _(backend: DatabaseBackend) -> list[Waiting]:
     rows = TaskRow.objects.using(backend.database_alias).order_by("pk")
-    return [_row(row) for row in rows.exclude(state=TaskState.RUNNING)]
+    instant = partial(_instant, statements_for(connections[backend.database_alias]))
+    return [_row(row, instant) for row in rows.exclude(state=TaskState.RUNNING)]
 
 
 @waiting_in.register
@@ -82,6 +86,19 @@ def signature_of(task: DjangoTask | type[Job]) -> Signature:
     if isinstance(task, DjangoTask):
         return call_signature(task.func, skipped=int(task.takes_context))
     return call_signature(task.perform, skipped=1)
+
+
+def one_by_one(called: Signature, bound: Mapping[str, Any]) -> dict[str, Any]:
+    """Return bound arguments by name, those that ``**`` takes among the others."""
+    single = dict(bound)
+    for name, parameter in called.parameters.items():
+        if parameter.kind is Parameter.VAR_KEYWORD:
+            for key, value in single.pop(name, {}).items():
+                # Only one that is passed by position alone can have the same name.
+                single[key if key not in called.parameters else f"{name}[{key!r}]"] = (
+                    value
+                )
+    return single
 
 
 def encoded(value: Any) -> Any:
@@ -127,7 +144,13 @@ def shown(value: Any) -> str:
     return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
-def _row(row: TaskRow) -> Waiting:
+def _instant(statements: Statements, stored: datetime | None) -> datetime | None:
+    """Return an instant of a row as ``timezone.now()`` is; without zones it is in UTC."""
+    is_naive = stored is not None and timezone.is_naive(stored)
+    return statements.instant(stored) if is_naive else stored
+
+
+def _row(row: TaskRow, instant: Callable[[Any], datetime | None]) -> Waiting:
     call = Payload.parse(row.payload)
     return Waiting(
         id=str(row.uuid),
@@ -135,8 +158,8 @@ def _row(row: TaskRow) -> Waiting:
         arguments=_arguments(row.path, call.args, call.kwargs),
         queue_name=row.queue,
         priority=-row.rank,
-        run_after=row.run_at,
-        enqueued_at=row.enqueued_at,
+        run_after=instant(row.run_at),
+        enqueued_at=instant(row.enqueued_at),
     )
 
 
@@ -154,11 +177,12 @@ def _arguments(
         bound = called.bind_partial(*args, **kwargs).arguments
     except TypeError:
         return {**{str(n): value for n, value in enumerate(args)}, **kwargs}
-    return {
+    with_defaults = {
         name: bound[name] if name in bound else encoded(parameter.default)
         for name, parameter in called.parameters.items()
         if name in bound or parameter.default is not Parameter.empty
     }
+    return one_by_one(called, with_defaults)
 
 
 def _started_with(args: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:
