@@ -23,6 +23,11 @@ async def asend(account: str) -> None:
     """Stand in for an async task's function."""
 
 
+async def wait_async(exception: Exception, task_result: object) -> float:
+    """Stand in for a back-off that nobody can ask."""
+    return 5
+
+
 def send_from(context: object, account: str) -> None:
     """Stand in for a function that takes the context."""
 
@@ -83,6 +88,19 @@ def send_from(context: object, account: str) -> None:
         ),
         ({"backoff": 5}, "backoff is 5; it takes a function"),
         ({"backoff": {ValueError: 5}}, "backoff[ValueError] is 5; it takes a function"),
+        (
+            {"backoff": exponential},
+            "backoff is the class exponential, not an instance of it. Pass exponential()",
+        ),
+        (
+            {"backoff": {OSError: exponential}},
+            "backoff[OSError] is the class exponential, not an instance of it. Pass",
+        ),
+        (
+            {"backoff": wait_async},
+            "backoff is async, and nobody would await it. Pass a plain function, such as",
+        ),
+        ({"backoff": {OSError: wait_async}}, "backoff[OSError] is async, and nobody"),
         ({"backoff": {"x": exponential()}}, "backoff holds 'x', not an exception class"),
         ({"at_most_once": True, "transactional": True}, "exclude each other"),
         (
