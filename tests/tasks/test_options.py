@@ -66,6 +66,11 @@ def send_from(context: object, account: str) -> None:
         ({"metadata": {"_private": 1}}, "keys are texts that do not begin with '_'"),
         ({"metadata": {1: 1}}, "keys are texts that do not begin with '_'"),
         ({"metadata": {"a": date(2026, 1, 1)}}, "The metadata cannot be stored as JSON"),
+        (
+            {"metadata": {"a": [({"b": 1, 2: 3},)]}},
+            "The metadata cannot be stored as JSON: its key 2 is of type int, not a text",
+        ),
+        ({"metadata": {"a": {None: 1}}}, "its key None is of type NoneType, not a text"),
         ({"metadata": {"a": math.nan}}, "The metadata cannot be stored as JSON"),
         ({"metadata": {"a": "x" * 65_536}}, "The metadata has 65,544 characters of JSON"),
         ({"at_most_once": 1}, "at_most_once is 1; it takes True or False."),
