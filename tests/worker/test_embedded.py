@@ -81,12 +81,12 @@ def test_the_kind_of_application_is_recognised(application, kind):
     [
         ({"process": 2}, TypeError, "with_worker() has no option 'process'. Known: "),
         ({"burst": True}, TypeError, "with_worker() has no option 'burst'. Known: "),
-        ({"threads": 0}, ValueError, "--threads is 0; it takes 1 to 1,000."),
-        ({"threads": "2"}, TypeError, "--threads is '2'; it takes a whole number."),
+        ({"threads": 0}, ValueError, "threads is 0; it takes 1 to 1,000."),
+        ({"threads": "2"}, TypeError, "threads is '2'; it takes a whole number."),
         (
             {"backend": "nope"},
             ValueError,
-            "--backend is 'nope', which TASKS has not. Known: default, ",
+            "backend is 'nope', which TASKS has not. Known: default, ",
         ),
     ],
 )

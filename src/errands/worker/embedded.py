@@ -164,7 +164,7 @@ def _refuse_unknown_backend(alias: str) -> None:
     known = getattr(django_settings, "TASKS", {}) if django_settings.configured else {}
     if known and alias not in known:
         raise ValueError(
-            f"--backend is {alias!r}, which TASKS has not. Known: {', '.join(known)}."
+            f"backend is {alias!r}, which TASKS has not. Known: {', '.join(known)}."
         )
 
 
