@@ -126,6 +126,53 @@ def test_a_tag_or_type_that_is_taken_is_refused(
     assert str(refused.value) == message
 
 
+async def encode_late(money: Money) -> str:
+    """Stand in for what nobody would await."""
+    return money.currency
+
+
+@pytest.mark.parametrize(
+    ("kind", "changed", "message"),
+    [
+        (list[int], {}, "register_converter() got list[int]; it takes a class."),
+        ("Money", {}, "register_converter() got 'Money'; it takes a class."),
+        (Money, {"tag": 5}, "tag of Money is 5; it takes a text."),
+        (Money, {"tag": ""}, "tag of Money is ''; it takes one such as 'money'."),
+        (Money, {"describe": None}, "describe of Money is None; it takes a text."),
+        (
+            Money,
+            {"encode": None},
+            "encode of Money is None; it takes a plain function.",
+        ),
+        (
+            Money,
+            {"decode": "Money"},
+            "decode of Money is 'Money'; it takes a plain function.",
+        ),
+        (
+            Money,
+            {"parse": 5},
+            "parse of Money is 5; it takes a plain function.",
+        ),
+        (
+            Money,
+            {"encode": encode_late},
+            "encode of Money is async; it takes a plain function.",
+        ),
+    ],
+)
+def test_what_can_carry_nothing_is_refused_when_it_is_registered(
+    kind: Any, changed: dict[str, Any], message: str
+) -> None:
+    options: dict[str, Any] = {"tag": "money", "encode": str, "decode": Money}
+
+    with pytest.raises((TypeError, ValueError)) as refused:
+        register_converter(kind, **options | changed)
+
+    assert str(refused.value) == message
+    register_converter(Money, **options)
+
+
 def test_converters_can_be_registered_before_there_are_settings() -> None:
     program = (
         "from errands.arguments import encode, register_converter\n"

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import override
 
-from errands import ArgumentError, Job, SignatureMismatch
+from errands import ArgumentError, Job, SignatureMismatch, exponential
 from errands.jobs.job import _in_words
 from errands.jobs.perform import task_of
 from errands.runs.models import Run
@@ -68,6 +68,15 @@ def test_an_abstract_job_is_no_task_and_cannot_be_started(db: None) -> None:
     assert registry.find(Concrete.path()) is not None
     with pytest.raises(TypeError, match=r"sample\.Base is abstract; start a subclass"):
         Base.enqueue()
+
+
+def test_a_back_off_that_returns_no_seconds_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(
+        TypeError, match=r"Hasty\.backoff is the class exponential, not an"
+    ):
+
+        class Hasty(Job):
+            backoff = exponential  # type: ignore[assignment]
 
 
 def test_an_async_perform_is_refused_when_the_class_is_made() -> None:

@@ -134,6 +134,17 @@ def test_an_id_that_means_nothing_does_not_exist(missing):
         tasks.add.get_result(missing)
 
 
+def test_a_result_is_no_id():
+    result = tasks.add.enqueue(1)
+
+    with pytest.raises(TaskResultDoesNotExist) as caught:
+        tasks.add.get_result(result)
+
+    assert str(caught.value) == (
+        f"{result!r:.60} is no id of a task: that is a text or a UUID, such as result.id."
+    )
+
+
 @pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 101, "", "*", "a,b"])
 def test_a_queue_name_that_cannot_be_stored_is_refused(name):
     with pytest.raises(InvalidTask, match="Queue name"):

@@ -3,6 +3,7 @@
 import json
 from datetime import timedelta
 from types import SimpleNamespace
+from uuid import UUID
 
 import pytest
 from django.db import transaction
@@ -19,6 +20,7 @@ from errands.queue.models import ResultRow, TaskRow
 from errands.queue.rescuing import rescue_lost, tell_if_ended
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
+from errands.tasks.capabilities import cancel
 from errands.tasks.outcomes import (
     AttemptError,
     Cancelled,
@@ -508,6 +510,22 @@ def test_a_task_whose_call_cannot_be_read_can_be_cancelled(store):
 
     assert store.backend.cancel(result.id)
     assert ResultRow.objects.get().status == ResultStatus.CANCELLED
+
+
+def test_an_id_may_be_a_uuid(store):
+    first, second = tasks.nothing.enqueue_many([((), {})] * 2)
+
+    assert tasks.nothing.get_result(UUID(first.id)) == first
+    assert cancel("default", UUID(first.id))
+    assert store.retry(UUID(first.id))
+    assert store.discard(UUID(second.id))
+    assert not store.backend.retry(UUID(first.id))
+
+
+@pytest.mark.parametrize("act", ["retry", "discard"])
+def test_what_is_no_id_is_refused(store, act):
+    with pytest.raises(TaskResultDoesNotExist, match="5 is no id of a task"):
+        getattr(store, act)(5)
 
 
 @pytest.mark.parametrize("act", ["cancel", "discard"])

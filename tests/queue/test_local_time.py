@@ -14,7 +14,7 @@ from django.utils import timezone
 from errands import instants
 from errands.doctor import database, work
 from errands.doctor.findings import Level
-from errands.queue import liveness
+from errands.queue import liveness, rescuing
 from errands.queue.models import QueueRow, ResultRow, TaskRow
 from errands.queue.states import TaskState
 from errands.tasks.outcomes import AttemptError, Retry, Snoozed
@@ -224,11 +224,11 @@ def test_a_lease_lasts_as_long_as_it_says(worker, store):
     worker.claim()
 
     assert worker.identity.id.hex in liveness.living(store.alias)
-    assert not liveness.rescue_lost(store)
+    assert not rescuing.rescue_lost(store)
 
     worker.expire()
 
-    assert len(liveness.rescue_lost(store)) == 1
+    assert len(rescuing.rescue_lost(store)) == 1
 
 
 def test_results_are_pruned_when_they_are_old_enough(settings, store):

@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from errands.queue.claims import Selection, Settlement
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.statements import planned
 from errands.queue.statements.planned import FEW_ROWS, Planned
 from errands.queue.states import TaskState
 from errands.queue.store import Store
@@ -32,6 +33,12 @@ SELECT gen_random_uuid(), {COPIED}, {TaskState.SCHEDULED:d}, now() + interval '1
 FROM (SELECT * FROM errands_task LIMIT 1) AS one, generate_series(1, 100000)
 """
 PREPARED = "SELECT count(*) FROM pg_prepared_statements WHERE name LIKE 'errands_%%'"
+
+
+@pytest.fixture(autouse=True)
+def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take only a tenth of a second for slow: machines under test stand still."""
+    monkeypatch.setattr(planned, "SLOW_SECONDS", 0.1)
 
 
 @pytest.fixture
@@ -243,11 +250,11 @@ def test_a_table_that_changes_under_a_plan_stops_nobody(site):
 
 def test_a_plan_that_has_become_slow_is_made_anew_after_twice_as_many_uses(site):
     alias = site()
-    planned = Planned("sleep", "SELECT pg_sleep(%s::float)")
+    sleeping = Planned("sleep", "SELECT pg_sleep(%s::float)")
 
     def sleep(seconds: float = 0) -> None:
         with connections[alias].cursor() as cursor:
-            planned.execute(cursor, [str(seconds)])
+            sleeping.execute(cursor, [str(seconds)])
 
     def sent(times: int) -> list[str]:
         return statements(alias, lambda: [sleep() for _ in range(times)])
@@ -261,12 +268,12 @@ def test_a_plan_that_has_become_slow_is_made_anew_after_twice_as_many_uses(site)
 
 def test_a_use_that_was_held_up_once_excuses_no_slow_plan(site):
     alias = site()
-    planned = Planned("sleep", "SELECT pg_sleep(%s::float)")
+    sleeping = Planned("sleep", "SELECT pg_sleep(%s::float)")
 
     def sleep(*seconds: float) -> None:
         with connections[alias].cursor() as cursor:
             for each in seconds:
-                planned.execute(cursor, [str(each)])
+                sleeping.execute(cursor, [str(each)])
 
     sleep(0.3, 0, 0, 0, 0, 0)
     sent = statements(alias, partial(sleep, 0.2, 0))
@@ -274,7 +281,9 @@ def test_a_use_that_was_held_up_once_excuses_no_slow_plan(site):
     assert first_words(sent) == ["EXECUTE", "SELECT"]
 
 
-def test_a_claim_planned_for_an_empty_table_is_planned_anew_when_it_has_filled(site):
+def test_a_claim_planned_for_an_empty_table_is_planned_anew_when_it_has_filled(
+    site, monkeypatch
+):
     alias = site()
     with connections[alias].cursor() as cursor:
         cursor.execute("VACUUM ANALYZE errands_task")
@@ -282,6 +291,8 @@ def test_a_claim_planned_for_an_empty_table_is_planned_anew_when_it_has_filled(s
         enqueue(10)
         cursor.execute(MANY_DEFERRED)
 
+    # To read all of it takes long, though not so long on every machine.
+    monkeypatch.setattr(planned, "SLOW_SECONDS", 0.0)
     claims = statements(alias, partial(claim_and_settle, 4))[::2]
 
     assert first_words(claims) == ["EXECUTE", "WITH", "WITH", "WITH"]

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from math import inf
+from math import inf, nan
 from typing import Any
 from uuid import uuid4
 
@@ -135,9 +135,14 @@ def test_exceptions_that_refer_to_each_other_in_a_circle_are_described():
     assert "first" in outcome.error.traceback
 
 
-def test_a_broken_back_off_costs_no_attempt():
+@pytest.mark.parametrize(
+    "accident", [RuntimeError("no idea"), SystemExit(3), KeyboardInterrupt(), None]
+)
+def test_a_broken_back_off_costs_no_attempt(accident: BaseException | None, caplog):
     def broken(exception: Exception, task_result: TaskResult) -> float:
-        raise RuntimeError("no idea")
+        if accident is not None:
+            raise accident
+        return nan
 
     task = tasks.echo.using()
     object.__setattr__(task, "options", type(task.options)(backoff=broken))
@@ -146,6 +151,7 @@ def test_a_broken_back_off_costs_no_attempt():
 
     assert isinstance(outcome, Retry)
     assert outcome.after.total_seconds() == 60
+    assert "backoff of task id=" in caplog.text
 
 
 @pytest.mark.parametrize("seconds", [1e12, 1e300, inf])

@@ -44,6 +44,73 @@ def test_what_is_not_set_does_not_travel():
     assert "tenant" not in carried.capture()
 
 
+def undecorated(name: str) -> Iterator[None]:
+    """Stand in for a context manager without its decorator."""
+    yield
+
+
+async def capture_late() -> str:
+    """Stand in for what nobody would await."""
+    return "acme"
+
+
+@pytest.mark.usefixtures("_tenants")
+@pytest.mark.parametrize(
+    ("name", "changed", "message"),
+    [
+        (5, {}, "The name of a context is 5; it takes a text."),
+        ("", {}, "The name of a context is ''; it takes a text."),
+        (
+            "site",
+            {"capture": "acme"},
+            "capture of the context 'site' is 'acme'; it takes a plain function.",
+        ),
+        (
+            "site",
+            {"capture": capture_late},
+            "capture of the context 'site' is async; it takes a plain function.",
+        ),
+        (
+            "site",
+            {"activate": None},
+            "activate of the context 'site' is None; it takes a plain function.",
+        ),
+        (
+            "site",
+            {"activate": undecorated},
+            (
+                "activate of the context 'site' is a generator, not a context manager. "
+                "Decorate it with contextlib.contextmanager."
+            ),
+        ),
+        (
+            "tenant",
+            {"capture": str},
+            "There is a context 'tenant' already. Choose another name.",
+        ),
+    ],
+)
+def test_what_cannot_travel_is_refused_when_it_is_registered(name, changed, message):
+    options = {"capture": tenant.get, "activate": as_tenant}
+
+    with pytest.raises((TypeError, ValueError)) as refused:
+        register_context(name, **options | changed)
+
+    assert str(refused.value) == message
+    assert carried._registered.keys() == {"language", "time_zone", "tenant"}
+    register_context("tenant", **options)
+
+
+@pytest.mark.usefixtures("_tenants")
+def test_what_is_captured_must_be_a_text():
+    with as_tenant(7), pytest.raises(TypeError) as refused:
+        carried.capture()
+
+    assert str(refused.value) == (
+        "The context 'tenant' was captured as 7; its capture returns a text, or None."
+    )
+
+
 @pytest.mark.parametrize(
     "zone",
     [

@@ -23,6 +23,11 @@ async def asend(account: str) -> None:
     """Stand in for an async task's function."""
 
 
+async def wait_async(exception: Exception, task_result: object) -> float:
+    """Stand in for a back-off that nobody can ask."""
+    return 5
+
+
 def send_from(context: object, account: str) -> None:
     """Stand in for a function that takes the context."""
 
@@ -61,6 +66,11 @@ def send_from(context: object, account: str) -> None:
         ({"metadata": {"_private": 1}}, "keys are texts that do not begin with '_'"),
         ({"metadata": {1: 1}}, "keys are texts that do not begin with '_'"),
         ({"metadata": {"a": date(2026, 1, 1)}}, "The metadata cannot be stored as JSON"),
+        (
+            {"metadata": {"a": [({"b": 1, 2: 3},)]}},
+            "The metadata cannot be stored as JSON: its key 2 is of type int, not a text",
+        ),
+        ({"metadata": {"a": {None: 1}}}, "its key None is of type NoneType, not a text"),
         ({"metadata": {"a": math.nan}}, "The metadata cannot be stored as JSON"),
         ({"metadata": {"a": "x" * 65_536}}, "The metadata has 65,544 characters of JSON"),
         ({"at_most_once": 1}, "at_most_once is 1; it takes True or False."),
@@ -83,6 +93,19 @@ def send_from(context: object, account: str) -> None:
         ),
         ({"backoff": 5}, "backoff is 5; it takes a function"),
         ({"backoff": {ValueError: 5}}, "backoff[ValueError] is 5; it takes a function"),
+        (
+            {"backoff": exponential},
+            "backoff is the class exponential, not an instance of it. Pass exponential()",
+        ),
+        (
+            {"backoff": {OSError: exponential}},
+            "backoff[OSError] is the class exponential, not an instance of it. Pass",
+        ),
+        (
+            {"backoff": wait_async},
+            "backoff is async, and nobody would await it. Pass a plain function, such as",
+        ),
+        ({"backoff": {OSError: wait_async}}, "backoff[OSError] is async, and nobody"),
         ({"backoff": {"x": exponential()}}, "backoff holds 'x', not an exception class"),
         ({"at_most_once": True, "transactional": True}, "exclude each other"),
         (

@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 from django.test import override_settings
+from django.utils.functional import SimpleLazyObject
 
 from errands.tasks.registry import is_found_by_workers, registry
 from tests.testapp import tasks
@@ -37,6 +38,20 @@ def test_knows_which_modules_a_worker_imports():
     assert is_found_by_workers("tests.testapp.jobs.deep.below")
     assert not is_found_by_workers("tests.tasks.test_registry")
     assert not is_found_by_workers("__main__")
+
+
+def test_to_look_behind_the_urls_wakes_no_lazy_object(monkeypatch, settings):
+    def wake() -> None:
+        raise LookupError("No installed app with label 'admin'.")
+
+    urls = ModuleType("lazy_urls")
+    urls.site = SimpleLazyObject(wake)
+    urls.shop = ModuleType("shop_behind_lazy_urls")
+    monkeypatch.setitem(sys.modules, "lazy_urls", urls)
+    monkeypatch.setitem(sys.modules, "shop_behind_lazy_urls", urls.shop)
+    settings.ROOT_URLCONF = "lazy_urls"
+
+    assert is_found_by_workers("shop_behind_lazy_urls")
 
 
 @override_settings(ERRANDS={"IMPORTS": ["tests.elsewhere"]})

@@ -20,8 +20,33 @@ def test_a_misspelt_argument_raises_at_the_call_and_names_the_right_one():
         tasks.describe.enqueue(account=1, greting="hello")
 
     assert str(mismatch.value) == (
-        "describe(account, *, greeting=''): got an unexpected keyword argument "
-        "'greting'. Did you mean 'greeting'?"
+        "describe(account, *, greeting=''): it has no argument 'greting'. Did you mean "
+        "'greeting'?"
+    )
+
+
+def test_each_misspelt_argument_is_named_beside_the_one_that_is_meant():
+    with pytest.raises(TypeError) as mismatch:
+        tasks.describe.enqueue(acount=1, greting="hello", zebra=2)
+
+    assert str(mismatch.value) == (
+        "describe(account, *, greeting=''): it has no argument 'acount'. Did you mean "
+        "'account'? It has no argument 'greting'. Did you mean 'greeting'? It has no "
+        "argument 'zebra'."
+    )
+
+
+def test_where_any_name_is_taken_a_misspelt_one_is_still_found():
+    with pytest.raises(TypeError) as misspelt:
+        tasks.collect.enqueue(acount=1, zebra=2)
+    with pytest.raises(TypeError) as missing:
+        tasks.collect.enqueue(zebra=2)
+
+    assert str(misspelt.value) == (
+        "collect(account, **others): it has no argument 'acount'. Did you mean 'account'?"
+    )
+    assert str(missing.value) == (
+        "collect(account, **others): missing a required argument: 'account'."
     )
 
 
@@ -209,7 +234,7 @@ def test_a_call_that_is_no_pair_is_named_by_its_number(call, kinds):
 
 
 def test_a_name_that_is_no_text_is_refused_as_one_that_no_argument_has():
-    with pytest.raises(SignatureMismatch, match="keywords must be strings"):
+    with pytest.raises(SignatureMismatch, match="it has no argument 1"):
         tasks.add.using(backend="dummy").enqueue_many([((1,), {1: 2})])
 
 

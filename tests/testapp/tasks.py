@@ -37,6 +37,11 @@ def describe(account: Account, *, greeting: str = "") -> str:
 
 
 @task
+def collect(account: int, **others: object) -> None:
+    """Take whatever there is."""
+
+
+@task
 def rename(account: Account, *, name: str) -> None:
     """Write one row."""
     Account.objects.filter(pk=account.pk).update(name=name)

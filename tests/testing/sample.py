@@ -238,3 +238,8 @@ LATER = timedelta(hours=1)
 @task
 def gather(*numbers: object, **named: object) -> None:
     """Take whatever there is."""
+
+
+@task
+def name(who: str, /, **named: object) -> None:
+    """Take an argument, and another one of the same name."""

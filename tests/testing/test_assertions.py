@@ -230,6 +230,22 @@ def test_an_unknown_keyword_is_named():
     )
 
 
+def test_the_known_keywords_are_all_of_them():
+    with pytest.raises(TypeError) as caught:
+        assert_enqueued(sample.add, zebra=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError) as without_count:
+        assert_not_enqueued(sample.add, count=0)  # type: ignore[call-arg]
+
+    assert str(caught.value) == (
+        "assert_enqueued() got an unexpected keyword 'zebra'. Known: args, kwargs, "
+        "queue_name, priority, run_after, count."
+    )
+    assert str(without_count.value) == (
+        "assert_not_enqueued() got an unexpected keyword 'count'. Known: args, kwargs, "
+        "queue_name, priority, run_after."
+    )
+
+
 @pytest.mark.parametrize(
     ("expected", "takes"),
     [
@@ -239,6 +255,14 @@ def test_an_unknown_keyword_is_named():
         ({"kwargs": [1]}, "kwargs=[1]; it takes a dict"),
         ({"count": "2"}, "count='2'; it takes an int, or None"),
         ({"count": True}, "count=True; it takes an int, or None"),
+        ({"queue_name": 5}, "queue_name=5; it takes a text such as 'mail'"),
+        ({"queue_name": None}, "queue_name=None; it takes a text such as 'mail'"),
+        ({"priority": "5"}, "priority='5'; it takes an int"),
+        ({"priority": True}, "priority=True; it takes an int"),
+        (
+            {"run_after": 60},
+            "run_after=60; it takes a datetime, a timedelta from the call, or None",
+        ),
     ],
     ids=str,
 )
@@ -247,6 +271,71 @@ def test_what_cannot_be_compared_is_refused(expected, takes):
         assert_enqueued(sample.add, **expected)
 
     assert str(caught.value) == f"assert_enqueued() got {takes}."
+
+
+@pytest.mark.parametrize(
+    ("expected", "takes"),
+    [
+        ({"priority": 101}, "priority=101; it takes -100 to 100."),
+        (
+            {"queue_name": "mail,default"},
+            (
+                "queue_name='mail,default'; 'mail,default' is no queue: a name is one "
+                "line of 1 to 100 characters, without ',' and '*'."
+            ),
+        ),
+        (
+            {"run_after": datetime(2031, 4, 1)},  # noqa: DTZ001 - that is the mistake
+            (
+                "run_after=datetime.datetime(2031, 4, 1, 0, 0); it has no time zone. "
+                "Use timezone.make_aware() or a tzinfo."
+            ),
+        ),
+    ],
+    ids=str,
+)
+def test_what_no_call_can_have_is_refused(expected, takes):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        assert_not_enqueued(sample.add, **expected)
+
+    assert str(caught.value) == f"assert_not_enqueued() got {takes}"
+
+
+def test_an_instant_of_another_zone_is_compared_without_time_zones(settings):
+    settings.USE_TZ = False
+    settings.TIME_ZONE = "Europe/Berlin"
+    sample.note.using(run_after=SPRING).enqueue("x")
+
+    assert_enqueued(sample.note, run_after=SPRING)
+    assert_enqueued(sample.note, run_after=datetime(2031, 4, 1, 14))  # noqa: DTZ001
+
+
+def test_what_using_changed_is_expected_too():
+    sample.add.using(queue_name="mail", priority=7, run_after=sample.LATER).enqueue(1)
+
+    assert_enqueued(sample.add.using(queue_name="mail", priority=7))
+    assert_enqueued(sample.add.using(run_after=sample.LATER))
+    assert_not_enqueued(sample.add.using(queue_name="reports"))
+    assert_not_enqueued(sample.add.using(priority=5))
+    assert_not_enqueued(sample.add.using(run_after=timedelta()))
+    assert_not_enqueued(sample.add.using(run_after=SPRING))
+    assert_not_enqueued(sample.plain.using(priority=5))
+
+
+def test_a_keyword_says_otherwise_than_using():
+    sample.add.using(queue_name="mail", priority=7).enqueue(1)
+
+    assert_enqueued(sample.add.using(queue_name="mail", priority=5), priority=7)
+
+
+def test_options_that_are_not_compared_are_refused():
+    with pytest.raises(TypeError) as caught:
+        assert_not_enqueued(sample.add.using(max_attempts=7))
+
+    assert str(caught.value) == (
+        "assert_not_enqueued() got add.using(max_attempts=7), and does not compare "
+        "max_attempts, only queue_name, priority, run_after. Pass add without it."
+    )
 
 
 def test_nothing_waits_less_than_not_at_all():
@@ -291,3 +380,27 @@ def test_what_stars_take_is_compared_one_by_one():
     assert_not_enqueued(sample.gather, args=[1, Decimal(3)])
     with pytest.raises(AssertionError):
         assert_not_enqueued(sample.gather, args=[1, Decimal(2)])
+
+
+def test_names_that_stars_take_may_be_more_than_those_mentioned():
+    sample.gather.enqueue(first=1, last=Decimal(3))
+
+    assert_enqueued(sample.gather, kwargs={"first": 1})
+    assert_enqueued(sample.gather, kwargs={"first": ANY, "last": Decimal(3)})
+    assert_not_enqueued(sample.gather, kwargs={"first": 2})
+    assert_not_enqueued(sample.gather, kwargs={"middle": 1})
+    assert failure(sample.gather, kwargs={"last": Decimal(4)}).splitlines()[-2:] == [
+        (
+            "  tests.testing.sample.gather(first=1, last=decimal('3')), "
+            "queue_name='default', priority=0"
+        ),
+        "    last is decimal('3')",
+    ]
+
+
+def test_a_name_that_stars_take_beside_its_namesake_is_another():
+    sample.name.enqueue("Ann", who="Bob")
+
+    assert_enqueued(sample.name, args=["Ann"])
+    assert_enqueued(sample.name, kwargs={"who": "Bob"})
+    assert_not_enqueued(sample.name, kwargs={"who": "Ann"})

@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from django.core.asgi import ASGIHandler
 
 from errands.worker import embedded
 from errands.worker.embedded import (
@@ -13,6 +14,9 @@ from errands.worker.embedded import (
     WithWorkerWSGI,
     with_worker,
 )
+
+EVENTS = ({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
+COMPLETE = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
 async def asgi(scope, receive, send):
@@ -81,12 +85,12 @@ def test_the_kind_of_application_is_recognised(application, kind):
     [
         ({"process": 2}, TypeError, "with_worker() has no option 'process'. Known: "),
         ({"burst": True}, TypeError, "with_worker() has no option 'burst'. Known: "),
-        ({"threads": 0}, ValueError, "--threads is 0; it takes 1 to 1,000."),
-        ({"threads": "2"}, TypeError, "--threads is '2'; it takes a whole number."),
+        ({"threads": 0}, ValueError, "threads is 0; it takes 1 to 1,000."),
+        ({"threads": "2"}, TypeError, "threads is '2'; it takes a whole number."),
         (
             {"backend": "nope"},
             ValueError,
-            "--backend is 'nope', which TASKS has not. Known: default, ",
+            "backend is 'nope', which TASKS has not. Known: default, ",
         ),
     ],
 )
@@ -100,18 +104,10 @@ def test_what_makes_no_sense_is_refused_when_the_site_is_loaded(options, error, 
 def test_the_worker_lives_as_long_as_the_server_says(remembering: RememberingWorker):
     application = with_worker(asgi, threads=3)
 
-    sent = exchange(
-        application,
-        {"type": "lifespan"},
-        {"type": "lifespan.startup"},
-        {"type": "lifespan.shutdown"},
-    )
+    sent = exchange(application, {"type": "lifespan"}, *EVENTS)
 
     assert remembering.told == ["start 3", "stop"]
-    assert [message["type"] for message in sent] == [
-        "lifespan.startup.complete",
-        "lifespan.shutdown.complete",
-    ]
+    assert [message["type"] for message in sent] == COMPLETE
 
 
 def test_a_worker_that_cannot_start_is_told_to_the_server(
@@ -127,6 +123,87 @@ def test_a_worker_that_cannot_start_is_told_to_the_server(
     )
 
     assert sent[0] == {"type": "lifespan.startup.failed", "message": "no such backend"}
+
+
+def living(told, *, fails=False):
+    """Return an application that lives as the server does, and tells of it."""
+
+    async def application(scope, receive, send):
+        assert (await receive())["type"] == "lifespan.startup"
+        told.append("application starts")
+        if fails:
+            await send({"type": "lifespan.startup.failed", "message": "no cache"})
+            raise RuntimeError("no cache")
+        scope["state"]["cache"] = "warm"
+        await send({"type": "lifespan.startup.complete"})
+        assert (await receive())["type"] == "lifespan.shutdown"
+        told.append("application stops")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    return application
+
+
+def test_an_application_with_a_lifespan_starts_before_the_worker_and_stops_after_it(
+    remembering: RememberingWorker,
+):
+    scope = {"type": "lifespan", "state": {}}
+
+    sent = exchange(with_worker(living(remembering.told), threads=3), scope, *EVENTS)
+
+    assert remembering.told == [
+        "application starts",
+        "start 3",
+        "stop",
+        "application stops",
+    ]
+    assert [message["type"] for message in sent] == COMPLETE
+    assert scope["state"] == {"cache": "warm"}
+
+
+def test_an_application_that_cannot_start_has_no_worker(remembering: RememberingWorker):
+    application = with_worker(living(remembering.told, fails=True))
+    waiting, sent = [*EVENTS], []
+
+    async def receive():
+        return waiting.pop(0)
+
+    async def send(message):
+        sent.append(message)
+
+    with pytest.raises(RuntimeError, match="no cache"):
+        asyncio.run(application({"type": "lifespan"}, receive, send))
+
+    assert sent == [{"type": "lifespan.startup.failed", "message": "no cache"}]
+    assert remembering.told == ["application starts"]
+
+
+def test_an_application_whose_worker_cannot_start_cleans_up(
+    remembering: RememberingWorker,
+):
+    remembering.error = ValueError("no such backend")
+    scope = {"type": "lifespan", "state": {}}
+
+    sent = exchange(with_worker(living(remembering.told)), scope, EVENTS[0])
+
+    assert sent == [{"type": "lifespan.startup.failed", "message": "no such backend"}]
+    assert remembering.told == ["application starts", "application stops"]
+
+
+@pytest.mark.parametrize("reads", [0, 1])
+def test_django_which_knows_no_lifespan_has_its_worker_all_the_same(
+    remembering: RememberingWorker, reads: int
+):
+    django = ASGIHandler()
+
+    async def reading(scope, receive, send):
+        for _ in range(reads):
+            await receive()
+        await django(scope, receive, send)
+
+    sent = exchange(with_worker(reading, threads=3), {"type": "lifespan"}, *EVENTS)
+
+    assert remembering.told == ["start 3", "stop"]
+    assert [message["type"] for message in sent] == COMPLETE
 
 
 def test_the_first_request_starts_it_where_nobody_told_of_a_lifespan(

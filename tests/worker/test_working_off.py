@@ -197,7 +197,7 @@ def test_a_backend_that_keeps_nothing_is_refused():
         ),
         ({"limit": 1.5}, TypeError, "work_off() got limit=1.5; it takes a whole number."),
         ({"limit": -1}, ValueError, "work_off() got limit=-1; it takes 0 or more."),
-        ({"queues": ["mail"]}, TypeError, "--queues is ['mail']; it takes text."),
+        ({"queues": ["mail"]}, TypeError, "queues is ['mail']; it takes text."),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_runs(given, error, message):

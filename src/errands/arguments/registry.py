@@ -1,6 +1,7 @@
 """Which converter carries which type, and which tag is whose."""
 
 from collections.abc import Callable
+from inspect import iscoroutinefunction
 from typing import Any
 
 from errands.arguments.converter import Converter
@@ -32,11 +33,13 @@ def register_converter[T](  # noqa: PLR0913 - one call says all about a type
 
     Call it where every process comes by, such as ``AppConfig.ready``. A tag
     is for good: tasks that wait in the queue hold it. See ``Converter`` for
-    what the functions do.
+    what the functions do. ``TypeError`` and ``ValueError`` for what cannot do
+    that, and for a type or a tag that is taken.
     """
     converter = Converter(
         type=kind, tag=tag, encode=encode, decode=decode, parse=parse, describe=describe
     )
+    _check(converter)
     _add(converter)
     return converter
 
@@ -52,6 +55,27 @@ def converter_for(kind: type) -> Converter[Any] | None:
 def converter_tagged(tag: str) -> Converter[Any] | None:
     """Return the converter that wrote the tag."""
     return _by_tag.get(tag)
+
+
+def _check(converter: Converter[Any]) -> None:
+    """Raise ``TypeError`` for what would be found out at the first value only."""
+    kind = converter.type
+    if not isinstance(kind, type):
+        raise TypeError(f"register_converter() got {kind!r}; it takes a class.")
+    for option in ("tag", "describe"):
+        if not isinstance(text := getattr(converter, option), str):
+            raise TypeError(f"{option} of {kind.__name__} is {text!r}; it takes a text.")
+    if not converter.tag:
+        raise ValueError(f"tag of {kind.__name__} is ''; it takes one such as 'money'.")
+    for option in ("encode", "decode", "parse"):
+        function = getattr(converter, option)
+        if function is None and option == "parse":
+            continue
+        if not callable(function) or iscoroutinefunction(function):
+            told = "async" if callable(function) else repr(function)
+            raise TypeError(
+                f"{option} of {kind.__name__} is {told}; it takes a plain function."
+            )
 
 
 def _add(converter: Converter[Any]) -> None:

@@ -16,7 +16,7 @@ from django.core.exceptions import ObjectDoesNotExist
 
 from errands.conf import settings
 from errands.exceptions import RecordGone
-from errands.tasks.backoff import exponential
+from errands.tasks.backoff import check_backoff, exponential
 from errands.tasks.registry import registry
 
 if TYPE_CHECKING:
@@ -256,6 +256,7 @@ def _check(job: type[Job]) -> None:
             f"{job.path()}.perform is async; a job's perform is a plain method. "
             "Call async code in it with asgiref.sync.async_to_sync."
         )
+    check_backoff(f"{job.path()}.backoff", job.backoff)
     if set(job.unique) - UNIQUE_BY:
         raise TypeError(
             f"{job.path()}.unique is {job.unique!r}; it takes a tuple of "

@@ -123,7 +123,7 @@ class DatabaseBackend(BaseTaskBackend):
         """
         return self._store(task, calls) if calls else []
 
-    def get_result(self, result_id: str) -> TaskResult:
+    def get_result(self, result_id: str | UUID) -> TaskResult:
         """Return a live or finished task; one statement reads both tables.
 
         A result that has expired does not exist, whether or not it has been
@@ -131,11 +131,11 @@ class DatabaseBackend(BaseTaskBackend):
         """
         return result_of(self._read(result_id), backend=self.alias)
 
-    def last_result(self, result_id: str) -> TaskResult:
+    def last_result(self, result_id: str | UUID) -> TaskResult:
         """Return the same, though it may have expired; for what must still be told."""
         return result_of(self._stored(result_id), backend=self.alias)
 
-    def cancel(self, result_id: str) -> bool:
+    def cancel(self, result_id: str | UUID) -> bool:
         """Cancel a task; False where it has ended.
 
         A waiting task is cancelled for good. A running one is asked to stop:
@@ -153,7 +153,7 @@ class DatabaseBackend(BaseTaskBackend):
             stored = self._read(result_id)
         return False
 
-    def retry(self, result_id: str) -> bool:
+    def retry(self, result_id: str | UUID) -> bool:
         """Make an ended task ready again, with all its attempts before it.
 
         False where it has not ended, or a live task has its unique key.
@@ -161,7 +161,7 @@ class DatabaseBackend(BaseTaskBackend):
         stored = self._read(result_id)
         return stored.status is not None and revive(self.database_alias, stored.uuid)
 
-    def discard(self, result_id: str) -> bool:
+    def discard(self, result_id: str | UUID) -> bool:
         """Drop what waits, as discarded, or the result of what has ended.
 
         False while it runs: cancel it.
@@ -259,17 +259,14 @@ class DatabaseBackend(BaseTaskBackend):
             task_discarded.send_robust(type(self), task_result=result)
         task_finished.send_robust(type(self), task_result=result)
 
-    def _read(self, result_id: str) -> StoredResult:
+    def _read(self, result_id: str | UUID) -> StoredResult:
         stored = self._stored(result_id)
         if stored.expires_at is not None and stored.expires_at <= instants.now():
             raise TaskResultDoesNotExist(result_id)
         return stored
 
-    def _stored(self, result_id: str) -> StoredResult:
-        try:
-            uuid = UUID(result_id)
-        except (ValueError, AttributeError, TypeError):
-            raise TaskResultDoesNotExist(result_id) from None
+    def _stored(self, result_id: str | UUID) -> StoredResult:
+        uuid = _uuid(result_id)
         with connections[self.database_alias].cursor() as cursor:
             stored = self._statements.read(cursor, [uuid]).get(uuid)
         if stored is None:
@@ -296,6 +293,19 @@ def queue_name(name: str) -> str:
             f"{NAME_LIMIT} characters, without ',' and '*'."
         )
     return name
+
+
+def _uuid(result_id: object) -> UUID:
+    """Return an id as it is stored; ``TaskResultDoesNotExist`` for what is none."""
+    if isinstance(result_id, UUID):
+        return result_id
+    try:
+        return UUID(result_id)  # type: ignore[arg-type]
+    except (ValueError, AttributeError, TypeError):
+        raise TaskResultDoesNotExist(
+            f"{result_id!r:.60} is no id of a task: that is a text or a UUID, such as "
+            "result.id."
+        ) from None
 
 
 def _is_queue_name(name: str) -> bool:

@@ -209,11 +209,11 @@ class Store:
 
     def retry(self, uuid: UUID | str) -> bool:
         """Make an ended task ready again; False where it has not ended."""
-        return self.backend.retry(str(uuid))
+        return self.backend.retry(uuid)
 
     def discard(self, uuid: UUID | str) -> bool:
         """Drop a task that does not run, or its result; False while it runs."""
-        return self.backend.discard(str(uuid))
+        return self.backend.discard(uuid)
 
     def unblock(self) -> int:
         """Promote what waits for a slot that is free; return how many.

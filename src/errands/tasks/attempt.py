@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
+from math import isnan
 from typing import Any
 
 from django.tasks import Task as DjangoTask
@@ -169,9 +170,11 @@ def _wait(
         seconds = options.backoff(exception, task_result)
         if seconds is None:
             return None
+        if isnan(seconds):
+            raise ValueError("The back-off returned NaN; it returns seconds, or None.")
         longest = LONGEST_WAIT.total_seconds()
         return timedelta(seconds=min(max(0.0, seconds), longest))
-    except Exception:
-        # A broken back-off must not cost the task its attempts.
+    except BaseException:
+        # A broken back-off must not cost the task its attempts, nor us the worker.
         logger.exception("backoff of task id=%s raised", task_result.id)
         return timedelta(seconds=60)

@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from inspect import iscoroutinefunction
 from numbers import Real
 from typing import Any
 
@@ -65,14 +66,7 @@ class per_exception:  # noqa: N801 - it reads as a function, as its neighbour do
     __slots__ = ("_entries",)
 
     def __init__(self, entries: Mapping[Any, Any]) -> None:
-        for kind, backoff in entries.items():
-            if not (isinstance(kind, type) and issubclass(kind, BaseException)):
-                raise TypeError(f"backoff holds {kind!r}, not an exception class.")
-            if not callable(backoff):
-                raise TypeError(
-                    f"backoff[{kind.__name__}] is {backoff!r}; it takes a function such "
-                    "as exponential(first=5, cap=600)."
-                )
+        check_backoff("backoff", entries)
         general: tuple[Any, Any] = (BaseException, exponential())
         self._entries = (*entries.items(), general)
 
@@ -81,3 +75,32 @@ class per_exception:  # noqa: N801 - it reads as a function, as its neighbour do
         backoffs = (told for kind, told in self._entries if isinstance(exception, kind))
         seconds: float | None = next(backoffs)(exception, task_result)
         return seconds
+
+
+EXAMPLE = "a function such as exponential(first=5, cap=600)"
+
+
+def check_backoff(name: str, given: Any) -> None:
+    """Raise ``TypeError`` for what would return no seconds when it is called."""
+    if not isinstance(given, Mapping):
+        _check_function(name, given)
+        return
+    for kind, backoff in given.items():
+        if not (isinstance(kind, type) and issubclass(kind, BaseException)):
+            raise TypeError(f"{name} holds {kind!r}, not an exception class.")
+        _check_function(f"{name}[{kind.__name__}]", backoff)
+
+
+def _check_function(name: str, given: Any) -> None:
+    if isinstance(given, type):
+        raise TypeError(
+            f"{name} is the class {given.__name__}, not an instance of it. Pass "
+            f"{given.__name__}(), or {EXAMPLE}."
+        )
+    if not callable(given):
+        raise TypeError(f"{name} is {given!r}; it takes {EXAMPLE}.")
+    if iscoroutinefunction(given) or iscoroutinefunction(type(given).__call__):
+        raise TypeError(
+            f"{name} is async, and nobody would await it. Pass a plain function, such "
+            "as exponential(first=5, cap=600)."
+        )

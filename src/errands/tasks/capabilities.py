@@ -1,10 +1,12 @@
 """What an engine can do beyond ``django.tasks``.
 
 Callers ask and do without. An engine says so by class attributes:
-``supports_cancel`` (with ``cancel(result_id) -> bool``),
+``supports_cancel`` (with ``cancel(result_id) -> bool``, of a text),
 ``supports_enqueue_many`` (with ``enqueue_many(task, calls)``), and
 ``database_alias`` when tasks are rows of a database of the site.
 """
+
+from uuid import UUID
 
 from django.tasks import task_backends
 from django.tasks.backends.base import BaseTaskBackend
@@ -20,7 +22,7 @@ def shares_database(backend: BaseTaskBackend, using: str) -> bool:
     return getattr(backend, "database_alias", None) == using
 
 
-def cancel(backend_alias: str, result_id: str) -> bool:
+def cancel(backend_alias: str, result_id: str | UUID) -> bool:
     """Cancel a task; False where it had ended or the engine cannot.
 
     A waiting task is cancelled at once, a running one is asked to stop.
@@ -28,4 +30,6 @@ def cancel(backend_alias: str, result_id: str) -> bool:
     backend = task_backends[backend_alias]
     if not supports(backend, "cancel"):
         return False
+    if isinstance(result_id, UUID):
+        result_id = str(result_id)
     return bool(backend.cancel(result_id))  # type: ignore[attr-defined]

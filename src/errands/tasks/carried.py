@@ -12,12 +12,14 @@ from contextvars import Context, copy_context
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import lru_cache
+from inspect import iscoroutinefunction, isgeneratorfunction
 from zoneinfo import ZoneInfo
 
 from django.core.signals import setting_changed
 from django.dispatch import receiver
 from django.utils import timezone, translation
 
+BUILT_IN = ("language", "time_zone")
 OFFSET = re.compile(r"[+-]\d\d:\d\d")
 
 type Carried = Mapping[str, str]
@@ -46,11 +48,15 @@ def register_context(
 
     ``capture`` returns it as text, or None for nothing, when a task is
     enqueued; ``activate`` returns a context manager that restores it around
-    the attempt. A worker that does not know the name ignores it.
+    the attempt. A worker that does not know the name ignores it. What is no such
+    function, or a name that others have taken, is refused; ``"language"`` and
+    ``"time_zone"`` may be replaced.
     """
+    context = CarriedContext(capture, activate)
+    _check(name, context)
     _contextual.pop(name, None)
     _as_begun.cache_clear()
-    _registered[name] = CarriedContext(capture, activate)
+    _registered[name] = context
 
 
 def capture() -> dict[str, str]:
@@ -75,12 +81,37 @@ def activated(carried: Carried) -> AbstractContextManager[None]:
     return _activated(differing) if differing else nullcontext()
 
 
+def _check(name: object, context: CarriedContext) -> None:
+    if not isinstance(name, str) or not name:
+        raise TypeError(f"The name of a context is {name!r}; it takes a text.")
+    for role in ("capture", "activate"):
+        function = getattr(context, role)
+        if not callable(function) or iscoroutinefunction(function):
+            told = "async" if callable(function) else repr(function)
+            raise TypeError(
+                f"{role} of the context {name!r} is {told}; it takes a plain function."
+            )
+    if isgeneratorfunction(context.activate):
+        raise TypeError(
+            f"activate of the context {name!r} is a generator, not a context manager. "
+            "Decorate it with contextlib.contextmanager."
+        )
+    if _registered.get(name, context) != context and name not in BUILT_IN:
+        raise ValueError(f"There is a context {name!r} already. Choose another name.")
+
+
 def _captured(contexts: Mapping[str, CarriedContext]) -> dict[str, str]:
-    return {
-        name: text
-        for name, context in contexts.items()
-        if (text := context.capture()) is not None
-    }
+    captured = {}
+    for name, context in contexts.items():
+        if (text := context.capture()) is None:
+            continue
+        if not isinstance(text, str):
+            raise TypeError(
+                f"The context {name!r} was captured as {text!r:.50}; its capture returns "
+                "a text, or None."
+            )
+        captured[name] = text
+    return captured
 
 
 @lru_cache(maxsize=1)

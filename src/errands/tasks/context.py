@@ -1,7 +1,7 @@
 """What a running task knows about its attempt."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar, Token
 from copy import deepcopy
 from dataclasses import dataclass, field
@@ -78,6 +78,7 @@ def dump_metadata(metadata: dict[str, Any]) -> str:
     """
     try:
         text = json.dumps(metadata, separators=(",", ":"), allow_nan=False)
+        _check_keys(metadata)
     except Exception as error:  # noqa: BLE001 - what a task puts in may raise anything
         raise ArgumentError(
             f"The metadata cannot be stored as JSON: {error}. Keep texts, numbers, "
@@ -89,6 +90,25 @@ def dump_metadata(metadata: dict[str, Any]) -> str:
             f"{METADATA_LIMIT:,} are stored. Keep a file, and its name in the metadata."
         )
     return text
+
+
+def _check_keys(metadata: dict[str, Any]) -> None:
+    """Raise ``TypeError`` for a key, however deep, that would come back as a text."""
+    for key in _keys(metadata):
+        if not isinstance(key, str):
+            kind = type(key).__qualname__
+            raise TypeError(f"its key {key!r:.50} is of type {kind}, not a text")
+
+
+def _keys(metadata: dict[str, Any]) -> Iterator[object]:
+    waiting: list[Any] = [metadata]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list | tuple):
+            waiting += part
+        elif isinstance(part, dict):
+            yield from part
+            waiting += part.values()
 
 
 _current: ContextVar[TaskContext | None] = ContextVar("errands_task", default=None)

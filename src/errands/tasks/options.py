@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from errands.exceptions import RecordGone
-from errands.tasks.backoff import Backoff, exponential, per_exception
+from errands.tasks.backoff import Backoff, check_backoff, exponential, per_exception
 from errands.tasks.context import dump_metadata
 from errands.tasks.rates import Rate
 
@@ -75,6 +75,7 @@ class TaskOptions:
             object.__setattr__(self, name, _exceptions(name, getattr(self, name)))
         if isinstance(self.backoff, Mapping):
             object.__setattr__(self, "backoff", per_exception(self.backoff))
+        check_backoff("backoff", self.backoff)
         self._check_attempts()
         self._check_sharing()
         if self.timeout is not None and not _is_positive(self.timeout):
@@ -114,11 +115,6 @@ class TaskOptions:
             raise ValueError(
                 f"max_attempts is {attempts!r}; it is a whole number from 1 to "
                 f"{MOST_ATTEMPTS:,}."
-            )
-        if not callable(self.backoff):
-            raise TypeError(
-                f"backoff is {self.backoff!r}; it takes a function such as "
-                "exponential(first=5, cap=600)."
             )
         for name in ("at_most_once", "transactional"):
             if type(given := getattr(self, name)) is not bool:

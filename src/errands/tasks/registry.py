@@ -110,9 +110,10 @@ def _modules_behind_urlconf() -> set[str]:
             continue
         reached.add(name)
         for value in list(vars(sys.modules[name]).values()):
+            # Not isinstance: it makes a lazy object look for what it stands for.
             behind = (
                 value.__name__
-                if isinstance(value, ModuleType)
+                if issubclass(type(value), ModuleType)
                 else getattr(value, "__module__", None)
             )
             if isinstance(behind, str):

@@ -13,6 +13,7 @@ MOST_SHAPES = 4096
 SHOWN = 5
 NO_ARGUMENTS = (str, bytes, bytearray, Mapping, Set)
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
+NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 @lru_cache(maxsize=4096)
@@ -58,8 +59,8 @@ def check_call(
     try:
         called.bind(*args, **kwargs)
     except TypeError as mismatch:
-        hint = _did_you_mean(called, kwargs)
-        raise SignatureMismatch(f"{name}{_shown(called)}: {mismatch}.{hint}") from None
+        told = _misspelt(called, kwargs) or f"{mismatch}."
+        raise SignatureMismatch(f"{name}{_shown(called)}: {told}") from None
 
 
 def check_pair(call: object, *, index: int) -> None:
@@ -102,12 +103,24 @@ def _shape(called: Signature) -> _Shape:
     return shape
 
 
-def _did_you_mean(called: Signature, kwargs: Mapping[str, Any]) -> str:
+def _misspelt(called: Signature, kwargs: Mapping[str, Any]) -> str:
+    """Return which arguments there are not, each with the one that may be meant.
+
+    Where ``**`` takes any name, only those that look like one that is missing.
+    """
+    parameters = called.parameters.values()
+    takes_any = any(p.kind is Parameter.VAR_KEYWORD for p in parameters)
+    free = [p.name for p in parameters if p.kind in NAMED and p.name not in kwargs]
+    told: list[str] = []
     for key in kwargs:
-        near = difflib.get_close_matches(str(key), called.parameters, n=1)
-        if key not in called.parameters and near:
-            return f" Did you mean {near[0]!r}?"
-    return ""
+        if key in called.parameters:
+            continue
+        near = difflib.get_close_matches(str(key), free, n=1)
+        if near or not takes_any:
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            it = "It" if told else "it"
+            told.append(f"{it} has no argument {key!r}.{hint}")
+    return " ".join(told)
 
 
 def _shown(called: Signature) -> str:

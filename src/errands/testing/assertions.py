@@ -11,7 +11,8 @@ from django.tasks import TaskResult, task_backends
 from errands.queue.backend import DatabaseBackend
 from errands.queue.models import ResultRow
 from errands.queue.states import ResultStatus
-from errands.testing.expecting import Target, Wanted, refuse_unknown
+from errands.testing.asking import Target
+from errands.testing.expecting import KNOWN, Wanted, refuse_unknown
 from errands.testing.waiting import Waiting, waiting_in
 
 MOST_SHOWN = 10
@@ -34,16 +35,18 @@ def assert_enqueued(
     """Fail unless a call of the task waits; return the results of those that do.
 
     ``args`` and ``kwargs`` are written as in the call; parameters they do not
-    mention may be anything, and ``unittest.mock.ANY`` is allowed. Besides
-    ``queue_name``, ``priority`` and ``run_after``: an instant, a timedelta from
-    the call (to the second), or None for "at once". ``count`` is how many must
-    wait; without it, one or more. ``task`` may be a job class, with the
-    arguments of its ``start``.
+    mention may be anything, names that ``**`` takes among them, and
+    ``unittest.mock.ANY`` is allowed. Besides ``queue_name``, ``priority`` and
+    ``run_after``: an instant, a timedelta from the call (to the second), or
+    None for "at once". What ``using`` changed of these is expected too, unless
+    a keyword says otherwise. ``count`` is how many must wait; without it, one
+    or more. ``task`` may be a job class, with the arguments of its ``start``.
 
     What has been run does not wait any more. The message shows what waits
     instead, nearest first.
     """
     __tracebackhide__ = True
+    refuse_unknown("assert_enqueued", expected, known=(*KNOWN, "count"))
     _check_count(count)
     wanted = Wanted.parse("assert_enqueued", task, expected)
     waiting = waiting_in(wanted.backend)
@@ -61,8 +64,9 @@ def assert_not_enqueued(
     Without a task: if anything waits in the default backend.
     """
     __tracebackhide__ = True
+    known = () if task is None else KNOWN
+    refuse_unknown("assert_not_enqueued", expected, known=known)
     if task is None:
-        refuse_unknown("assert_not_enqueued", expected, known=())
         found, what = waiting_in(task_backends["default"]), "Nothing"
     else:
         wanted = Wanted.parse("assert_not_enqueued", task, expected)

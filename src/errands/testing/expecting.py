@@ -13,19 +13,19 @@ from django.tasks.backends.base import BaseTaskBackend
 from errands.exceptions import SignatureMismatch
 from errands.instants import from_site
 from errands.jobs.job import Job
+from errands.testing.asking import SETTINGS, Target, asked_of
 from errands.testing.waiting import (
     Waiting,
     encoded,
     is_same,
+    one_by_one,
     shown,
     shown_call,
     signature_of,
 )
 
 CLOSE = timedelta(seconds=1)
-KNOWN = ("args", "kwargs", "queue_name", "priority", "run_after")
-
-type Target = DjangoTask | type[Job]
+KNOWN = ("args", "kwargs", *SETTINGS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +46,19 @@ class Wanted:
                 f"{asked_by}() got {task!r}; it takes a task, as @task returns it, or "
                 "a job class."
             )
-        refuse_unknown(asked_by, expected, known=KNOWN)
         args, kwargs = expected.get("args", ()), expected.get("kwargs", {})
         _check_call(asked_by, args, kwargs)
         called = signature_of(task)
         path = task.path() if isinstance(task, type) else task.module_path
         try:
-            arguments = called.bind_partial(*args, **kwargs).arguments
+            bound = called.bind_partial(*args, **kwargs).arguments
         except TypeError as mismatch:
             raise SignatureMismatch(
                 f"{asked_by}() got args and kwargs that no call of {path} can have: "
                 f"{mismatch}."
             ) from None
-        chosen = {name: expected[name] for name in KNOWN[2:] if name in expected}
-        return cls(path, task_backends[task.backend], arguments, chosen)
+        settings = asked_of(asked_by, task, expected)
+        return cls(path, task_backends[task.backend], one_by_one(called, bound), settings)
 
     def __str__(self) -> str:
         written = {name: encoded(value) for name, value in self.arguments.items()}

@@ -84,6 +84,19 @@ def signature_of(task: DjangoTask | type[Job]) -> Signature:
     return call_signature(task.perform, skipped=1)
 
 
+def one_by_one(called: Signature, bound: Mapping[str, Any]) -> dict[str, Any]:
+    """Return bound arguments by name, those that ``**`` takes among the others."""
+    single = dict(bound)
+    for name, parameter in called.parameters.items():
+        if parameter.kind is Parameter.VAR_KEYWORD:
+            for key, value in single.pop(name, {}).items():
+                # Only one that is passed by position alone can have the same name.
+                single[key if key not in called.parameters else f"{name}[{key!r}]"] = (
+                    value
+                )
+    return single
+
+
 def encoded(value: Any) -> Any:
     """Return a value as it is stored; itself where it cannot be, as a matcher."""
     try:
@@ -154,11 +167,12 @@ def _arguments(
         bound = called.bind_partial(*args, **kwargs).arguments
     except TypeError:
         return {**{str(n): value for n, value in enumerate(args)}, **kwargs}
-    return {
+    with_defaults = {
         name: bound[name] if name in bound else encoded(parameter.default)
         for name, parameter in called.parameters.items()
         if name in bound or parameter.default is not Parameter.empty
     }
+    return one_by_one(called, with_defaults)
 
 
 def _started_with(args: Sequence[Any]) -> tuple[list[Any], dict[str, Any]]:

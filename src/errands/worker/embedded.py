@@ -31,7 +31,7 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping
 from inspect import iscoroutinefunction
 from typing import Any, overload
 from uuid import uuid4
@@ -40,17 +40,22 @@ from django.conf import settings as django_settings
 
 from errands.conf import settings
 from errands.tasks.registry import registry
+from errands.worker.lifespan import (
+    STARTED,
+    STARTUP,
+    ASGIApplication,
+    Lifespan,
+    Message,
+    Receive,
+    Scope,
+    Send,
+)
 from errands.worker.options import WorkerOptions
 from errands.worker.slots import Slots
 from errands.worker.stopping import Stop
 
 logger = logging.getLogger("errands.worker")
 
-type Scope = MutableMapping[str, Any]
-type Message = MutableMapping[str, Any]
-type Receive = Callable[[], Awaitable[Message]]
-type Send = Callable[[Message], Awaitable[None]]
-type ASGIApplication = Callable[[Scope, Receive, Send], Awaitable[None]]
 type WSGIApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 PATIENCE_SECONDS = 10.0
@@ -164,7 +169,7 @@ def _refuse_unknown_backend(alias: str) -> None:
     known = getattr(django_settings, "TASKS", {}) if django_settings.configured else {}
     if known and alias not in known:
         raise ValueError(
-            f"--backend is {alias!r}, which TASKS has not. Known: {', '.join(known)}."
+            f"backend is {alias!r}, which TASKS has not. Known: {', '.join(known)}."
         )
 
 
@@ -188,31 +193,25 @@ class WithWorkerASGI:
         self._options = options
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer the server's lifespan events; pass on everything else."""
+        """Work as long as the server lives, else from the first request on."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            lifespan = Lifespan(receive, send, begin=self._begin, end=self._end)
+            await lifespan.live(self._application, scope)
             return
         if worker.is_asleep:
             await asyncio.to_thread(worker.start, self._options)
         await self._application(scope, receive, send)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                await send(await self._started())
-            elif message["type"] == "lifespan.shutdown":
-                await asyncio.to_thread(worker.stop)
-                await send({"type": "lifespan.shutdown.complete"})
-                return
-
-    async def _started(self) -> Message:
+    async def _begin(self) -> Message:
         try:
             await asyncio.to_thread(worker.start, self._options)
         except Exception as error:
             logger.exception("the worker could not be started")
-            return {"type": "lifespan.startup.failed", "message": str(error)}
-        return {"type": "lifespan.startup.complete"}
+            return {"type": f"{STARTUP}.failed", "message": str(error)}
+        return {"type": STARTED}
+
+    async def _end(self) -> None:
+        await asyncio.to_thread(worker.stop)
 
 
 class WithWorkerWSGI:
@@ -242,7 +241,8 @@ def with_worker(application: Any, **options: Any) -> WithWorkerASGI | WithWorker
     ``coroutines``, ``grace`` and ``name``. With ASGI the worker starts and
     stops with the server's lifespan events; where the server sends none, and
     with WSGI, it starts with the first request and stops when the process
-    ends. Wrap Django's application itself: lifespan events go no further.
+    ends. An application that knows lifespan events gets them too: it starts
+    before the worker, and stops after it.
     """
     told = embedded_options(options)
     is_asgi = any(map(iscoroutinefunction, (application, type(application).__call__)))

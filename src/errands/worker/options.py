@@ -3,8 +3,8 @@
 import json
 import os
 from argparse import ArgumentParser
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Mapping
+from dataclasses import InitVar, asdict, dataclass, field, fields, replace
 from typing import Any
 
 from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
@@ -48,6 +48,19 @@ def _coroutines() -> int:
 
 def _grace() -> float:
     return settings().grace.total_seconds()
+
+
+type Naming = Callable[[str], str]
+
+
+def as_keyword(option: str) -> str:
+    """Return what an option is called in Python."""
+    return option
+
+
+def as_argument(option: str) -> str:
+    """Return what an option is called on a command line."""
+    return f"--{option.replace('_', '-')}"
 
 
 def is_of(kind: Any, value: object) -> bool:
@@ -112,50 +125,56 @@ class WorkerOptions:
     quarantine_patience: float = 0.0
     """Seconds that a quarantine process waits for more of them."""
 
-    def __post_init__(self) -> None:
-        self._check_types()
-        self._check_numbers()
-        self._check_name()
+    is_typed: InitVar[bool] = False
+    """Whether somebody typed them on a command line; errors name them as written."""
+
+    def __post_init__(self, is_typed: bool) -> None:
+        named = as_argument if is_typed else as_keyword
+        self._check_types(named)
+        self._check_numbers(named)
+        self._check_name(named("name"))
         if self.executors > MOST_THREADS:
             raise ValueError(
-                f"--queues {self.queues!r} and --threads {self.threads} make "
-                f"{self.executors:,} threads in each process; up to {MOST_THREADS:,} "
-                "are possible. Use --processes."
+                f"{named('queues')} {self.queues!r} and {named('threads')} "
+                f"{self.threads} make {self.executors:,} threads in each process; up to "
+                f"{MOST_THREADS:,} are possible. Use more processes."
             )
 
-    def _check_types(self) -> None:
+    def _check_types(self, named: Naming) -> None:
         """Refuse what only Python can tell us; a command line has been parsed."""
         for option in fields(self):
             value = getattr(self, option.name)
             if not is_of(option.type, value):
-                name = option.name.replace("_", "-")
-                raise TypeError(f"--{name} is {value!r}; it takes {TYPES[option.type]}.")
+                name, kind = named(option.name), TYPES[option.type]
+                raise TypeError(f"{name} is {value!r}; it takes {kind}.")
 
-    def _check_numbers(self) -> None:
+    def _check_numbers(self, named: Naming) -> None:
         for option, (least, most) in BOUNDS.items():
             value = getattr(self, option)
             if value is not None and not least <= value <= most:
-                name = option.replace("_", "-")
                 raise ValueError(
-                    f"--{name} is {value:,}; it takes {least:,} to {most:,}."
+                    f"{named(option)} is {value:,}; it takes {least:,} to {most:,}."
                 )
         if self.max_rss is not None and resident_megabytes() is None:
-            raise ValueError("--max-rss needs /proc, which this system has not.")
+            raise ValueError(
+                f"{named('max_rss')} needs /proc, which this system has not."
+            )
         # Written so that it refuses NaN too.
         if not 0 <= self.grace <= LONGEST_GRACE:
             raise ValueError(
-                f"--grace is {self.grace:g}; it takes 0 to {LONGEST_GRACE:,} seconds."
+                f"{named('grace')} is {self.grace:g}; it takes 0 to "
+                f"{LONGEST_GRACE:,} seconds."
             )
 
-    def _check_name(self) -> None:
+    def _check_name(self, named: str) -> None:
         # Of a quarantine process it is longer, and has been checked before.
         if len(self.name) > NAME_LIMIT and not self.quarantine:
             raise ValueError(
-                f"--name has {len(self.name)} characters; it takes up to {NAME_LIMIT}."
+                f"{named} has {len(self.name)} characters; it takes up to {NAME_LIMIT}."
             )
         if self.name != clean_line(self.name):
             raise ValueError(
-                f"--name is {self.name!r}; it takes one line of text, unpadded."
+                f"{named} is {self.name!r}; it takes one line of text, unpadded."
             )
 
     @property
@@ -212,7 +231,8 @@ class WorkerOptions:
     def of_command(cls, told: Mapping[str, Any]) -> "WorkerOptions":
         """Return what a command line says; it may say more than we know."""
         known = {option.name for option in fields(cls)}
-        return cls(**{name: told[name] for name in known & told.keys()})
+        said = {name: told[name] for name in known & told.keys()}
+        return cls(**said, is_typed=True)
 
     def dump(self) -> str:
         """Return the options as JSON, for a child's command line."""
