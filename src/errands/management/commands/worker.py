@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from errands.worker.options import WorkerOptions, add_arguments
 from errands.worker.saying import finish_saying, say
+from errands.worker.streams import open_missing_streams
 from errands.worker.supervisor import Supervisor, WorkerBroken
 
 
@@ -18,6 +19,11 @@ class Command(BaseCommand):
     # They import the whole site; the supervisor looks at what concerns it.
     requires_system_checks = ()
     help = "Run tasks until SIGTERM or Ctrl-C; --burst ends when none is left."
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # The base class keeps them.
+        open_missing_streams()
+        super().__init__(*args, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add an argument for each of ``WorkerOptions``."""
