@@ -134,7 +134,7 @@ def test_an_id_that_means_nothing_does_not_exist(missing):
         tasks.add.get_result(missing)
 
 
-@pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 101, "", "*", "a,b"])
+@pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 101, "", "*", "a,b", "a:2", " a"])
 def test_a_queue_name_that_cannot_be_stored_is_refused(name):
     with pytest.raises(InvalidTask, match="Queue name"):
         tasks.add.using(queue_name=name)

@@ -414,10 +414,12 @@ def test_a_row_written_by_hand_says_nothing_about_keeping(keep):
     assert kept("shop.tasks.gone", payload, has_succeeded=False) is None
 
 
-@pytest.mark.parametrize("name", ["a,b", "*", "", "x" * 101])
-def test_a_queue_no_task_can_be_in_is_not_paused(store: Store, name):
+@pytest.mark.parametrize("name", ["a,b", "*", "a:2", "", "x" * 101])
+def test_a_queue_no_task_can_be_in_is_neither_paused_nor_resumed(store: Store, name):
     with pytest.raises(ValueError, match="is no queue"):
         store.pause(name)
+    with pytest.raises(ValueError, match="is no queue"):
+        store.resume(name)
 
 
 def test_a_queue_is_paused_once_and_resumed_once(store: Store):
