@@ -5,6 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from django.db import connection
 
 from errands.worker import embedded
 from errands.worker.embedded import (
@@ -13,6 +14,8 @@ from errands.worker.embedded import (
     WithWorkerWSGI,
     with_worker,
 )
+from errands.worker.misconfigured import WorkerBroken
+from errands.worker.options import WorkerOptions
 
 
 async def asgi(scope, receive, send):
@@ -127,6 +130,16 @@ def test_a_worker_that_cannot_start_is_told_to_the_server(
     )
 
     assert sent[0] == {"type": "lifespan.startup.failed", "message": "no such backend"}
+
+
+def test_what_a_worker_refuses_to_begin_with_is_refused(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+    worker = EmbeddedWorker()
+
+    with pytest.raises(WorkerBroken, match=r"errands\.E006"):
+        worker.start(WorkerOptions())
+
+    assert worker.is_asleep
 
 
 def test_the_first_request_starts_it_where_nobody_told_of_a_lifespan(

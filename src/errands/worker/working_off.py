@@ -28,6 +28,7 @@ from errands.tasks.registry import registry
 from errands.tasks.sweeps import run_sweeps
 from errands.worker.connections import callers_transactions, is_by_hand
 from errands.worker.heartbeat import Heartbeat
+from errands.worker.misconfigured import refuse_what_is_misconfigured
 from errands.worker.options import WorkerOptions, is_of
 from errands.worker.solo import Solo, solo_workplace
 
@@ -51,8 +52,8 @@ def work_off(
     the next to run.
 
     The workers' upkeep is done once before: what dead workers held is rescued,
-    and what is due is ready. ``ErrandsError`` inside a transaction, where nothing
-    could be recorded for good.
+    and what is due is ready. ``ErrandsError`` for errors that the backend's system
+    checks find, and inside a transaction, where nothing could be recorded for good.
     """
     _refuse_limit(limit)
     options = WorkerOptions(
@@ -64,6 +65,7 @@ def work_off(
         coroutines=1,
     )
     store = Store(backend)
+    refuse_what_is_misconfigured(store)
     _refuse_inside_a_transaction(store.alias)
     registry.load()
     with callers_transactions(), _working(store, options) as (solo, heartbeat):
