@@ -213,6 +213,25 @@ def test_settings_that_are_no_dict_are_a_system_check_error():
     assert message.id == "errands.E010"
 
 
+@override_settings(ERRANDS={"MAIL_FAILURES": True}, ADMINS=[])
+def test_mail_to_nobody_is_a_system_check_warning():
+    (message,) = check_settings()
+
+    assert message.id == "errands.W002"
+    assert message.msg == (
+        "ERRANDS['MAIL_FAILURES'] is True and ADMINS is empty: nobody is mailed."
+    )
+
+
+@pytest.mark.parametrize(
+    ("is_wanted", "admins"), [(True, ["ops@shop.example"]), (False, [])]
+)
+def test_mail_to_somebody_or_none_at_all_is_well(settings, is_wanted, admins):
+    settings.ERRANDS, settings.ADMINS = {"MAIL_FAILURES": is_wanted}, admins
+
+    assert check_settings() == []
+
+
 def refusal(configured: object) -> str:
     """Return why these settings are refused."""
     with (
