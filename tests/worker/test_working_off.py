@@ -18,7 +18,7 @@ from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from tests.testapp import tasks
 from tests.testapp.models import Account
-from tests.worker.tasks import never_twice_interrupted
+from tests.worker.tasks import cancels_itself, never_twice_interrupted
 
 LEASE = timedelta(seconds=30)
 
@@ -59,6 +59,14 @@ def test_what_a_worker_refuses_to_begin_with_is_refused(monkeypatch):
         work_off()
 
     assert TaskRow.objects.get().state == TaskState.READY
+
+
+@pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask")
+def test_a_cancelled_attempt_is_no_failed_one():
+    result = cancels_itself.enqueue()
+
+    assert work_off() == (0, 0)
+    assert ResultRow.objects.get(uuid=result.id).status == ResultStatus.CANCELLED
 
 
 def test_a_limit_is_a_number_of_attempts():

@@ -39,7 +39,7 @@ from errands.queue.claims import Claim, Settlement
 from errands.queue.liveness import tell_if_ended
 from errands.queue.picking import Picker
 from errands.queue.suspects import IdlePicker, SuspectPicker
-from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
+from errands.tasks.outcomes import Failed, Interrupted, Outcome, Snoozed, Succeeded
 from errands.worker.announcing import Announcer, is_of_interest
 from errands.worker.heartbeat import Heartbeat
 from errands.worker.leaving import Leaving
@@ -255,10 +255,9 @@ class Courier:
 
     def _count(self, ended: "Counter[type[Outcome]]") -> None:
         attempts = ended.total() - ended[Interrupted] - ended[Snoozed]
-        failed = attempts - ended[Succeeded] - ended[Retry]
         self._attempts += attempts
         self._workplace.slots.count(
-            attempts=attempts, succeeded=ended[Succeeded], failed=failed
+            attempts=attempts, succeeded=ended[Succeeded], failed=ended[Failed]
         )
 
     def _claim(self) -> None:

@@ -64,7 +64,7 @@ CHILD_SIGNALS = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of the tasks a worker ran."""
+    """What became of the tasks a worker ran; cancelled and discarded are neither."""
 
     succeeded: int
     failed: int

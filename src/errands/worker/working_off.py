@@ -16,7 +16,6 @@ from errands.exceptions import ErrandsError
 from errands.queue.liveness import WorkerIdentity, rescue_lost
 from errands.queue.store import Store
 from errands.tasks.outcomes import (
-    Cancelled,
     Discarded,
     Failed,
     Interrupted,
@@ -32,7 +31,7 @@ from errands.worker.misconfigured import refuse_what_is_misconfigured
 from errands.worker.options import WorkerOptions, is_of
 from errands.worker.solo import Solo, solo_workplace
 
-RAISED = (Retry, Failed, Discarded, Cancelled)
+RAISED = (Retry, Failed, Discarded)
 
 
 def work_off(
@@ -47,9 +46,9 @@ def work_off(
 
     One attempt after another, ``limit`` at most, and what they make ready too.
     An attempt that raised counts as failed, also where another one follows
-    later. One that gives itself back (``TaskInterrupted``), and one that may
-    not start yet, counts as neither; the former ends the call, for it would be
-    the next to run.
+    later. One that was cancelled, one that gives itself back (``TaskInterrupted``)
+    and one that may not start yet count as neither; the second of them ends the
+    call, for it would be the next to run.
 
     The workers' upkeep is done once before: what dead workers held is rescued,
     and what is due is ready. ``ErrandsError`` for errors that the backend's system
