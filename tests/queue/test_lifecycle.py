@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.db import transaction
-from django.tasks import TaskResultStatus
+from django.tasks import TaskResultStatus, task_backends
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
 from django.utils import timezone
@@ -29,6 +29,7 @@ from errands.tasks.outcomes import (
     Succeeded,
 )
 from errands.tasks.signals import task_discarded
+from errands.testing import drain
 from tests.testapp import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -542,3 +543,15 @@ def test_a_site_that_keeps_results_for_ever_prunes_the_others(settings, store, w
 
     assert pruned == 1
     assert ResultRow.objects.get().status == ResultStatus.FAILED
+
+
+def test_aliases_whose_tasks_are_in_one_database_share_a_queue(settings):
+    settings.TASKS = settings.TASKS | {"other": settings.TASKS["default"]}
+    result = tasks.add.using(backend="other").enqueue(1)
+
+    Store("other").pause("mail")
+    drained = drain(backend="default")
+
+    assert Store("default").paused() == {"mail"}
+    assert drained.succeeded == 1
+    assert task_backends["other"].get_result(result.id).return_value == 2
