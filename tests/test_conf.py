@@ -71,12 +71,20 @@ def test_a_number_below_one_is_refused(key, number):
     assert refusal({key: number}) == f"ERRANDS['{key}'] is {number}; it takes 1 or more."
 
 
-@pytest.mark.parametrize("key", ["HEARTBEAT", "LEASE", "SWEEP"])
+@pytest.mark.parametrize("key", ["HEARTBEAT", "SWEEP"])
 @pytest.mark.parametrize("period", [0 * SECOND, -SECOND, NEVER])
 def test_a_period_of_no_time_or_beyond_the_calendar_is_refused(key, period):
     assert refusal({key: period}) == (
         f"ERRANDS['{key}'] is {period!r}; it takes a timedelta above zero, at most "
         "36500 days."
+    )
+
+
+@pytest.mark.parametrize("lease", [0.001 * SECOND, 0.999 * SECOND, NEVER])
+def test_a_lease_in_which_every_worker_would_look_lost_is_refused(lease):
+    assert refusal({"LEASE": lease}) == (
+        f"ERRANDS['LEASE'] is {lease!r}; it takes a timedelta of 1 second or more, at "
+        "most 36500 days."
     )
 
 
@@ -106,7 +114,7 @@ def test_results_cannot_be_kept_for_less_than_no_time(key):
         {"GRACE": 0 * SECOND, "TIMEOUT_GRACE": 0 * SECOND},
         {"UNKNOWN_TASK_PATIENCE": 0 * SECOND, "MAIL_FAILURES_EVERY": 0 * SECOND},
         {"KEEP_SUCCEEDED": 0 * SECOND, "KEEP_FAILED": NEVER},
-        {"HEARTBEAT": 0.01 * SECOND, "LEASE": 0.1 * SECOND, "SWEEP": 0.005 * SECOND},
+        {"HEARTBEAT": 0.01 * SECOND, "LEASE": SECOND, "SWEEP": 0.005 * SECOND},
         {"BASE_URL": "", "IMPORTS": ()},
         {"BASE_URL": "http://localhost:8000/below"},
     ],
@@ -211,6 +219,25 @@ def test_settings_that_are_no_dict_are_a_system_check_error():
     (message,) = check_settings()
 
     assert message.id == "errands.E010"
+
+
+@override_settings(ERRANDS={"MAIL_FAILURES": True}, ADMINS=[])
+def test_mail_to_nobody_is_a_system_check_warning():
+    (message,) = check_settings()
+
+    assert message.id == "errands.W002"
+    assert message.msg == (
+        "ERRANDS['MAIL_FAILURES'] is True and ADMINS is empty: nobody is mailed."
+    )
+
+
+@pytest.mark.parametrize(
+    ("is_wanted", "admins"), [(True, ["ops@shop.example"]), (False, [])]
+)
+def test_mail_to_somebody_or_none_at_all_is_well(settings, is_wanted, admins):
+    settings.ERRANDS, settings.ADMINS = {"MAIL_FAILURES": is_wanted}, admins
+
+    assert check_settings() == []
 
 
 def refusal(configured: object) -> str:

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from django.core.checks import CheckMessage, Error, register
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning, register  # noqa: A004
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
@@ -17,7 +18,19 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         alias = settings().storage
     except ImproperlyConfigured as wrong:
         return [Error(str(wrong), id="errands.E010")]
-    return _storage(alias)
+    return [*_storage(alias), *_admins()]
+
+
+def _admins() -> list[CheckMessage]:
+    if django_settings.ADMINS or not settings().mail_failures:
+        return []
+    return [
+        Warning(
+            "ERRANDS['MAIL_FAILURES'] is True and ADMINS is empty: nobody is mailed.",
+            hint="Name in ADMINS who is to hear of failures, or leave MAIL_FAILURES out.",
+            id="errands.W002",
+        )
+    ]
 
 
 def _storage(alias: str) -> list[CheckMessage]:

@@ -92,6 +92,8 @@ class Values(NamedTuple):
 NOTHING = timedelta()
 # What is added to an instant must not leave the calendar.
 LONGEST = timedelta(days=36_500)
+# A worker that the system lets wait for a moment must not look lost.
+SHORTEST_LEASE = timedelta(seconds=1)
 # More than that is a slip of the hand, which the system would not survive.
 MOST_THREADS, MOST_COROUTINES = 1_000, 10_000
 
@@ -103,6 +105,10 @@ COUNT = Values("1 or more", lambda number: number >= 1)
 PERIOD = Values(
     f"a timedelta above zero, at most {LONGEST.days} days",
     lambda period: NOTHING < period <= LONGEST,
+)
+LEASE = Values(
+    f"a timedelta of 1 second or more, at most {LONGEST.days} days",
+    lambda lease: SHORTEST_LEASE <= lease <= LONGEST,
 )
 PATIENCE = Values(
     f"a timedelta of zero or more, at most {LONGEST.days} days",
@@ -126,7 +132,8 @@ TAKES = {
     "THREADS": THREADS,
     "COROUTINES": COROUTINES,
     **dict.fromkeys(("CRASHES", "RELEASES"), COUNT),
-    **dict.fromkeys(("HEARTBEAT", "LEASE", "SWEEP"), PERIOD),
+    "LEASE": LEASE,
+    **dict.fromkeys(("HEARTBEAT", "SWEEP"), PERIOD),
     **dict.fromkeys(
         ("GRACE", "TIMEOUT_GRACE", "UNKNOWN_TASK_PATIENCE", "MAIL_FAILURES_EVERY"),
         PATIENCE,

@@ -49,6 +49,11 @@ def clean_line(value: object, limit: int = LINE_LIMIT) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are: ``1 error``, ``2,000 errors``."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def describe_exception(exception: BaseException) -> str:
     """Return what the exception says, even when its ``__str__`` raises."""
     try:

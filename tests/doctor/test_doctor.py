@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, connection, connections, transaction
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
@@ -69,7 +69,7 @@ def live_worker() -> Iterator[liveness.WorkerIdentity]:
 
 @pytest.mark.parametrize(
     "examination",
-    [database.is_migrated, database.clock, database.isolation, database.sqlite_mode],
+    [database.migrations, database.clock, database.isolation, database.sqlite_mode],
 )
 def test_the_database_of_the_tests_is_healthy(examination):
     assert set(levels(examination("default"))) <= {Level.OK}
@@ -132,6 +132,53 @@ def test_a_level_of_the_database_is_found_below_another_one_in_the_options(postg
     assert found.remedy.startswith("ALTER DATABASE errands_doctor_")
 
 
+@pytest.mark.parametrize("mode", ["MEMORY", "DELETE"])
+def test_a_file_of_sqlite_in_another_mode_than_wal_is_an_error(alias_of, tmp_path, mode):
+    options = {
+        "transaction_mode": "IMMEDIATE",
+        "init_command": f"PRAGMA journal_mode={mode}",
+    }
+    file = IN_A_FILE | {"NAME": tmp_path / "queue.sqlite3", "OPTIONS": options}
+
+    (found,) = database.sqlite_mode(alias_of(file))
+
+    assert found.level == Level.ERROR
+    assert f"journal_mode={mode.lower()} and transaction_mode=IMMEDIATE" in found.text
+
+
+def test_a_database_in_memory_is_an_error(alias_of):
+    alias = alias_of(IN_A_FILE | {"NAME": ":memory:"})
+
+    (found,) = database.sqlite_mode(alias)
+    # Django closes no database that this would delete.
+    connections[alias].connection.close()
+
+    assert found.level == Level.ERROR
+    assert found.remedy == f"Name a file in DATABASES['{alias}']['NAME']."
+
+
+@pytest.mark.parametrize(
+    ("synchronous", "level"),
+    [
+        ("OFF", Level.WARNING),
+        ("NORMAL", Level.WARNING),
+        ("FULL", Level.OK),
+        ("EXTRA", Level.OK),
+    ],
+)
+def test_sqlite_that_may_forget_its_last_commits_is_a_warning(
+    alias_of, tmp_path, synchronous, level
+):
+    pragmas = f"PRAGMA journal_mode=WAL; PRAGMA synchronous={synchronous}"
+    options = {"transaction_mode": "IMMEDIATE", "init_command": pragmas}
+    file = IN_A_FILE | {"NAME": tmp_path / "queue.sqlite3", "OPTIONS": options}
+
+    (found,) = database.durability(alias_of(file))
+
+    assert found.level == level
+    assert f"synchronous={synchronous.lower()}" in found.text
+
+
 def test_a_worker_that_lives_is_named():
     with live_worker():
         found = texts(work.workers("default"))
@@ -152,7 +199,7 @@ def test_a_queue_nobody_takes_is_named_with_how_long_it_waits():
 
     found = texts(work.queues("default"))
 
-    assert "Queue 'mail': the oldest of 1 ready tasks has waited for 7 minutes." in found
+    assert "Queue 'mail': the oldest of 1 ready task has waited for 7 minutes." in found
 
 
 def test_a_queue_that_moves_is_not_mentioned():
@@ -164,14 +211,14 @@ def test_a_queue_that_moves_is_not_mentioned():
 def test_a_paused_queue_is_mentioned():
     Store("default").pause("mail")
 
-    assert "Queue 'mail' is paused" in texts(work.queues("default"))
+    assert "Queue 'mail' is paused, with 0 ready tasks." in texts(work.queues("default"))
 
 
 def test_tasks_of_a_dead_worker_are_counted():
     tasks.nothing.enqueue()
     TaskRow.objects.update(state=2, worker=uuid4().hex)
 
-    assert "1 tasks on 'default' are held" in texts(work.stranded("default"))
+    assert "hold 1 task on 'default'." in texts(work.stranded_tasks("default"))
 
 
 def test_tasks_that_this_code_does_not_know_are_named():
@@ -188,6 +235,54 @@ def test_a_storage_that_takes_no_files_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(site.storages["default"], "save", refuse)
 
     assert "read-only" in texts(site.examined())
+
+
+def test_a_storage_is_left_as_it_was_found(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path
+
+    assert "takes files" in texts(site.examined())
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_results_that_are_there_already_stay_in_the_storage(settings, tmp_path):
+    settings.MEDIA_ROOT = tmp_path
+    (tmp_path / "errands").mkdir()
+
+    assert "takes files" in texts(site.examined())
+
+    assert list(tmp_path.iterdir()) == [tmp_path / "errands"]
+    assert list((tmp_path / "errands").iterdir()) == []
+
+
+def test_a_database_that_cannot_be_reached_is_one_finding(alias_of, tmp_path):
+    alias = alias_of(IN_A_FILE | {"NAME": tmp_path / "nowhere" / "db.sqlite3"})
+
+    (found,) = examine(alias, [*database.EXAMINATIONS, *work.EXAMINATIONS])
+
+    assert found.level == Level.ERROR
+    assert found.text == (
+        f"Database '{alias}' cannot be reached: unable to open database file"
+    )
+    assert found.remedy == (
+        f"Look whether it runs, and at DATABASES['{alias}']. Not looked at: migrations, "
+        "clock, isolation, durability, sqlite mode, transactions, workers, queues, "
+        "stranded tasks, unknown tasks."
+    )
+
+
+def test_system_checks_that_a_database_breaks_end_no_doctor(monkeypatch):
+    def broken(*args: object, **kwargs: object) -> None:
+        raise OperationalError("cannot connect")
+
+    monkeypatch.setattr(BaseCommand, "check", broken)
+    said = StringIO()
+
+    with pytest.raises(CommandError, match="finding"):
+        call_command("doctor", stdout=said, no_color=True, skip_checks=False)
+
+    assert "were not finished: cannot connect\n" in said.getvalue()
+    assert "→ Run manage.py check when it answers.\n" in said.getvalue()
 
 
 def test_an_examination_that_the_database_breaks_is_a_finding_and_stops_no_other():
@@ -215,7 +310,7 @@ def test_an_examination_that_the_site_breaks_is_one_too():
 def test_the_command_prints_the_remedies_and_fails_on_errors():
     said = StringIO()
 
-    with pytest.raises(CommandError, match="1 errors"):
+    with pytest.raises(CommandError, match="1 error, "):
         call_command("doctor", stdout=said, no_color=True)
 
     assert "→ Start manage.py worker" in said.getvalue()

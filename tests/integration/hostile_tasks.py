@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from datetime import timedelta
 from multiprocessing.synchronize import Event
@@ -54,6 +56,16 @@ def hold_when_told_to_stop(context: TaskContext, directory: str) -> int:
             Path(directory, "told").touch()
         time.sleep(GLANCE_SECONDS)
     return os.getpid()
+
+
+@task(max_attempts=1)
+def use_every_standard_stream() -> None:
+    """Write, and let a process do it that has our standard streams."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.write("said\n")
+        stream.flush()
+    say = "read nothing; echo said && echo said >&2"
+    subprocess.run(["sh", "-c", say], check=True)
 
 
 @task

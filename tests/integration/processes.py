@@ -36,7 +36,12 @@ class WorkerProcess:
     """``manage.py worker`` in a process group of its own."""
 
     def __init__(
-        self, *arguments: str, log: Path, hang_up_after: str = "", **environment: str
+        self,
+        *arguments: str,
+        log: Path,
+        hang_up_after: str = "",
+        redirections: str = "",
+        **environment: str,
     ) -> None:
         self.log = log
         self._hang_up_after = hang_up_after
@@ -44,7 +49,10 @@ class WorkerProcess:
         self._lines: SimpleQueue[str] = SimpleQueue()
         with log.open("w") as errors:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "django", "worker", *arguments],
+                [
+                    *("sh", "-c", f'exec "$0" "$@" {redirections}'),
+                    *(sys.executable, "-m", "django", "worker", *arguments),
+                ],
                 cwd=ROOT,
                 env={
                     **os.environ,

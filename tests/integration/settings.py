@@ -22,6 +22,7 @@ ERRANDS = {
     ],
     "HEARTBEAT": min(LEASE / 6, timedelta(seconds=1)),
     "LEASE": LEASE,
+    "FORK": "WITHOUT_FORK" not in os.environ,
     "SWEEP": _seconds("SWEEP_SECONDS", 0.5),
     "TIMEOUT_GRACE": _seconds("TIMEOUT_GRACE_SECONDS", 0.3),
 }

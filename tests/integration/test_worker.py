@@ -72,6 +72,27 @@ def test_a_burst_runs_everything_counts_it_and_ends(start_worker: StartWorker):
     assert not TaskRow.objects.exists()
 
 
+@pytest.mark.parametrize(
+    ("closed", "environment"),
+    [
+        ("0>&-", {}),
+        ("1>&-", {}),
+        ("2>&-", {}),
+        ("0>&- 1>&- 2>&-", {"WITHOUT_FORK": "1"}),
+    ],
+)
+def test_a_worker_without_standard_streams_works(
+    start_worker: StartWorker, closed: str, environment: dict[str, str]
+):
+    result = hostile_tasks.use_every_standard_stream.enqueue()
+
+    worker = start_worker("--burst", redirections=closed, **environment)
+
+    assert worker.ends() == 0, worker.errors
+    result.refresh()
+    assert result.status == TaskResultStatus.SUCCESSFUL
+
+
 def test_a_worker_says_once_what_it_is_and_that_it_is_ready(start_worker: StartWorker):
     worker = start_worker("--queues", "mail,*", "--threads", "2", "--name", "anna")
 

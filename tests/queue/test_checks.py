@@ -115,6 +115,50 @@ def test_attempts_that_a_task_could_have_are_well(settings, attempts):
     assert found() == []
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "takes"),
+    [
+        ("QUEUES", None, "a list of names of queues"),
+        ("QUEUES", "mail", "a list of names of queues"),
+        ("OPTIONS", None, "a dict"),
+        ("OPTIONS", ["DATABASE"], "a dict"),
+    ],
+)
+def test_what_a_backend_cannot_be_made_of_is_an_error(settings, key, value, takes):
+    change(settings, **{key: value})
+
+    (message,) = task_backends["default"].check()
+
+    assert message.id == "errands.E007"
+    assert message.msg == f"TASKS['default']['{key}'] is {value!r}; it takes {takes}."
+
+
+@pytest.mark.parametrize("name", ["a:2", "a,b", "mail*", " a", "", None])
+def test_a_queue_that_no_worker_could_name_is_an_error(settings, name):
+    change(settings, QUEUES=["default", name])
+
+    (message,) = task_backends["default"].check()
+
+    assert message.id == "errands.E008"
+    assert message.msg == (
+        f"TASKS['default']['QUEUES'] names {name!r}, which no task can be in: a queue's "
+        "name is one line of 1 to 100 characters, without ',', '*' and ':', which mean "
+        "something to a worker's --queues."
+    )
+
+
+@pytest.mark.parametrize("queues", [["default", "two words"], ("mail",), {"ä"}, []])
+def test_queues_that_a_worker_can_name_are_well(settings, queues):
+    change(settings, QUEUES=queues)
+
+    assert found() == []
+    assert task_backends["default"].queues == set(queues)
+
+
 def set_attempts(settings, attempts: object) -> None:
-    default = {**settings.TASKS["default"], "OPTIONS": {"MAX_ATTEMPTS": attempts}}
+    change(settings, OPTIONS={"MAX_ATTEMPTS": attempts})
+
+
+def change(settings, **params: object) -> None:
+    default = settings.TASKS["default"] | params
     settings.TASKS = {**settings.TASKS, "default": default}

@@ -5,9 +5,14 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 from django.tasks import TaskResultStatus
+from django.utils import timezone
 
+from errands.management.commands import queue as command
+from errands.queue.models import QueueRow
 from errands.testing import drain
+from errands.text import clean_line
 from tests.testapp import tasks
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "guides" / "operations.md"
@@ -48,10 +53,10 @@ def test_only_the_queues_that_were_named_are_shown():
     tasks.nothing.enqueue_many([((), {})] * 3)
     tasks.nothing.using(queue_name="mail").enqueue()
 
-    _, mail, empty = queue("show", "mail", "nobody\udcffs").splitlines()
+    _, mail, empty = queue("show", "mail", "nobodys").splitlines()
 
     assert mail.split()[:3] == ["mail", "0", "1"]
-    assert empty.split() == [r"nobody\udcffs", "0", "0", "0", "0", "0"]
+    assert empty.split() == ["nobodys", "0", "0", "0", "0", "0"]
 
 
 def test_a_queue_is_paused_and_resumed():
@@ -59,9 +64,7 @@ def test_a_queue_is_paused_and_resumed():
     assert queue().split()[-1] == "paused"
     assert queue("pause", "mail") == "Queue mail is paused already.\n"
     assert queue("resume", "mail") == "Queue mail resumed.\n"
-    assert queue("resume", "mail", "a,b") == (
-        "Queue mail is not paused.\nQueue a,b is not paused.\n"
-    )
+    assert queue("resume", "mail") == "Queue mail is not paused.\n"
     assert queue() == "Nothing waits, nothing runs.\n"
 
 
@@ -84,6 +87,28 @@ def test_a_failed_task_is_tried_again():
     result.refresh()
     assert said == f"Task {result.id} ready again.\n"
     assert result.status == TaskResultStatus.READY
+
+
+def test_a_task_whose_unique_key_is_taken_waits_for_who_has_it():
+    once = tasks.fail_once.using(unique="once")
+    ended = once.enqueue()
+    drain(raise_errors=False)
+    holder = once.enqueue()
+
+    with pytest.raises(CommandError) as refused:
+        queue("retry", ended.id)
+
+    assert str(refused.value) == (
+        f"Task {ended.id} cannot run again while task {holder.id} has its unique key; "
+        "retry it after that."
+    )
+
+
+def test_a_task_that_has_not_ended_is_not_tried_again():
+    live = tasks.nothing.using(unique=True).enqueue()
+
+    with pytest.raises(CommandError, match=f"Task {live.id} has not ended."):
+        queue("retry", live.id)
 
 
 def test_a_failed_task_is_discarded():
@@ -134,13 +159,53 @@ def test_a_name_or_an_id_must_be_given(action: str, what: str):
     )
 
 
-def test_a_name_that_no_queue_has_is_refused():
+@pytest.mark.parametrize("action", ["show", "pause", "resume"])
+@pytest.mark.parametrize("name", ["a,b", "a:2", "mail*", "nobody\udcffs", "x" * 101])
+def test_a_name_that_no_queue_has_is_refused(action: str, name: str):
     with pytest.raises(CommandError) as caught:
-        queue("pause", "a,b")
+        queue(action, name)
 
     assert str(caught.value) == (
-        "'a,b' is no queue: a name is one line of 1 to 100 characters, without ',' and "
-        "'*'."
+        f"{clean_line(name)!r} is no queue: a name is one line of 1 to 100 characters, "
+        "without ',', '*' and ':'. Name each queue by itself."
+    )
+
+
+def test_whatever_is_paused_can_be_shown_and_resumed():
+    QueueRow.objects.create(name="a,b", paused_at=timezone.now())
+
+    assert queue("show", "a,b").split()[-1] == "paused"
+    assert queue("resume", "a,b") == "Queue a,b resumed.\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["pause", "--backend", "default", "mail", "a"],
+        ["--backend", "default", "pause", "mail", "a"],
+        ["pause", "mail", "--backend", "default", "a"],
+        ["pause", "mail", "a", "--backend=default"],
+    ],
+)
+def test_options_may_stand_anywhere(arguments: list[str]):
+    assert queue(*arguments) == "Queue mail paused.\nQueue a paused.\n"
+
+
+def test_options_alone_show_the_queues():
+    assert queue("--backend", "default") == "Nothing waits, nothing runs.\n"
+
+
+def test_a_database_that_refuses_is_one_line(monkeypatch):
+    def refuse(alias: str) -> None:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(command, "depths", refuse)
+
+    with pytest.raises(CommandError) as refused:
+        queue()
+
+    assert str(refused.value) == (
+        "The database refuses, and the doctor says more: connection refused"
     )
 
 

@@ -145,7 +145,7 @@ def test_a_result_is_no_id():
     )
 
 
-@pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 101, "", "*", "a,b"])
+@pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 101, "", "*", "a,b", "a:2", " a"])
 def test_a_queue_name_that_cannot_be_stored_is_refused(name):
     with pytest.raises(InvalidTask, match="Queue name"):
         tasks.add.using(queue_name=name)

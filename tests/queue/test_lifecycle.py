@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 from django.db import transaction
-from django.tasks import TaskResultStatus
+from django.tasks import TaskResultStatus, task_backends
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
 from django.utils import timezone
@@ -31,6 +31,7 @@ from errands.tasks.outcomes import (
     Succeeded,
 )
 from errands.tasks.signals import task_discarded
+from errands.testing import drain
 from tests.testapp import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -416,10 +417,12 @@ def test_a_row_written_by_hand_says_nothing_about_keeping(keep):
     assert kept("shop.tasks.gone", payload, has_succeeded=False) is None
 
 
-@pytest.mark.parametrize("name", ["a,b", "*", "", "x" * 101])
-def test_a_queue_no_task_can_be_in_is_not_paused(store: Store, name):
+@pytest.mark.parametrize("name", ["a,b", "*", "a:2", "", "x" * 101])
+def test_a_queue_no_task_can_be_in_is_neither_paused_nor_resumed(store: Store, name):
     with pytest.raises(ValueError, match="is no queue"):
         store.pause(name)
+    with pytest.raises(ValueError, match="is no queue"):
+        store.resume(name)
 
 
 def test_a_queue_is_paused_once_and_resumed_once(store: Store):
@@ -558,3 +561,15 @@ def test_a_site_that_keeps_results_for_ever_prunes_the_others(settings, store, w
 
     assert pruned == 1
     assert ResultRow.objects.get().status == ResultStatus.FAILED
+
+
+def test_aliases_whose_tasks_are_in_one_database_share_a_queue(settings):
+    settings.TASKS = settings.TASKS | {"other": settings.TASKS["default"]}
+    result = tasks.add.using(backend="other").enqueue(1)
+
+    Store("other").pause("mail")
+    drained = drain(backend="default")
+
+    assert Store("default").paused() == {"mail"}
+    assert drained.succeeded == 1
+    assert task_backends["other"].get_result(result.id).return_value == 2

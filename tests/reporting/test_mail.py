@@ -54,6 +54,21 @@ def test_failures_of_different_tasks_are_mailed_each():
     assert len(mail.outbox) == 2
 
 
+def test_tasks_whose_long_paths_begin_alike_are_mailed_each(monkeypatch):
+    result = tasks.fail_once.enqueue()
+    drain(raise_errors=False)
+    result.refresh()
+    mail.outbox.clear()
+
+    for name in ("first", "second", "second"):
+        monkeypatch.setattr(tasks.fail_once.func, "__qualname__", f"{'x' * 100}.{name}")
+        reporting.mail_failure(task_result=result)
+
+    first, second = [message.subject for message in mail.outbox]
+    assert first.endswith("x.first")
+    assert second.endswith("x.second")
+
+
 def test_every_failure_is_mailed_where_no_time_is_kept_between(settings):
     settings.ERRANDS = {"MAIL_FAILURES": True, "MAIL_FAILURES_EVERY": timedelta()}
     tasks.fail_once.enqueue_many([((), {})] * 3)

@@ -281,7 +281,8 @@ def test_what_cannot_be_compared_is_refused(expected, takes):
             {"queue_name": "mail,default"},
             (
                 "queue_name='mail,default'; 'mail,default' is no queue: a name is one "
-                "line of 1 to 100 characters, without ',' and '*'."
+                "line of 1 to 100 characters, without ',', '*' and ':'. Name each queue "
+                "by itself."
             ),
         ),
         (

@@ -12,7 +12,14 @@ from django.contrib.auth.models import Permission
 from django.db import IntegrityError, transaction
 from django.utils import translation
 
-from errands import TaskContext, TaskInterrupted, current_context, exponential, task
+from errands import (
+    TaskCancelled,
+    TaskContext,
+    TaskInterrupted,
+    current_context,
+    exponential,
+    task,
+)
 from tests.testapp.models import Account
 
 SOON = timedelta(seconds=0.05)
@@ -108,6 +115,12 @@ def never_twice(message: str = "") -> str:
 def never_twice_interrupted() -> None:
     """Be told to stop."""
     raise TaskInterrupted
+
+
+@task
+def cancels_itself() -> None:
+    """Be cancelled."""
+    raise TaskCancelled
 
 
 @task(transactional=True, backoff=AT_ONCE)

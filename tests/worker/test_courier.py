@@ -21,6 +21,8 @@ from errands.queue.horizon import Place
 from errands.tasks.hearing import LOGGING
 from errands.tasks.outcomes import (
     AttemptError,
+    Cancelled,
+    Discarded,
     Failed,
     Interrupted,
     Outcome,
@@ -153,6 +155,8 @@ def test_ends_are_counted_and_only_ends(courier, workplace, remembering, announc
     outcomes = [
         Succeeded(None),
         Failed(ERROR),
+        Discarded(ERROR),
+        Cancelled(ERROR),
         Retry(timedelta(), ERROR),
         Interrupted(),
         Snoozed(timedelta()),
@@ -167,7 +171,7 @@ def test_ends_are_counted_and_only_ends(courier, workplace, remembering, announc
                 announcer.announce(item)
     round_of(courier)
 
-    assert len(remembering.settled) == 5
+    assert len(remembering.settled) == 7
     assert (workplace.slots.succeeded, workplace.slots.failed) == (1, 1)
 
 

@@ -59,6 +59,14 @@ def test_a_setting_turns_it_off(spawned, settings, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_settings_that_are_wrong_are_left_to_the_checks_of_runserver(spawned, settings):
+    settings.ERRANDS = {"LEASE": 5}
+
+    development.start_with_runserver()
+
+    assert spawned == []
+
+
 def test_a_site_without_our_backend_gets_none(spawned, settings):
     settings.TASKS = {
         "default": {"BACKEND": "django.tasks.backends.immediate.ImmediateBackend"}

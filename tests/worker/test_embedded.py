@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from django.core.asgi import ASGIHandler
+from django.db import connection
 
 from errands.worker import embedded
 from errands.worker.embedded import (
@@ -14,6 +15,8 @@ from errands.worker.embedded import (
     WithWorkerWSGI,
     with_worker,
 )
+from errands.worker.misconfigured import WorkerBroken
+from errands.worker.options import WorkerOptions
 
 EVENTS = ({"type": "lifespan.startup"}, {"type": "lifespan.shutdown"})
 COMPLETE = ["lifespan.startup.complete", "lifespan.shutdown.complete"]
@@ -204,6 +207,16 @@ def test_django_which_knows_no_lifespan_has_its_worker_all_the_same(
 
     assert remembering.told == ["start 3", "stop"]
     assert [message["type"] for message in sent] == COMPLETE
+
+
+def test_what_a_worker_refuses_to_begin_with_is_refused(monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+    worker = EmbeddedWorker()
+
+    with pytest.raises(WorkerBroken, match=r"errands\.E006"):
+        worker.start(WorkerOptions())
+
+    assert worker.is_asleep
 
 
 def test_the_first_request_starts_it_where_nobody_told_of_a_lifespan(

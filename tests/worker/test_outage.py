@@ -55,8 +55,9 @@ def test_an_outage_is_logged_once_when_it_begins_and_once_when_it_ends(
     [
         OperationalError("no such table: errands_task"),
         ProgrammingError('relation "errands_task" does not exist'),
+        ProgrammingError("(1146, \"Table 'shop.errands_task' doesn't exist\")"),
     ],
-    ids=["SQLite", "PostgreSQL"],
+    ids=["SQLite", "PostgreSQL", "MariaDB"],
 )
 def test_missing_tables_are_waited_for_as_migrations(
     outage: Outage, error, caplog: pytest.LogCaptureFixture
@@ -65,6 +66,17 @@ def test_missing_tables_are_waited_for_as_migrations(
 
     assert caplog.messages == [f"courier: waiting for migrations: {error}"]
     assert caplog.records[0].levelno == logging.WARNING
+
+
+@pytest.mark.parametrize("missing", ['database "shop"', 'role "anna"'])
+def test_a_missing_database_is_none_of_migrations(
+    outage: Outage, missing: str, caplog: pytest.LogCaptureFixture
+):
+    outage.endure(OperationalError(f"FATAL: {missing} does not exist"))
+
+    assert caplog.messages == [
+        f"courier: waiting for the database: FATAL: {missing} does not exist"
+    ]
 
 
 def test_loops_take_turns_that_are_spaced_out():

@@ -14,11 +14,11 @@ from errands import ErrandsError, work_off
 from errands.queue import liveness, rescuing
 from errands.queue.claims import Selection
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.states import ResultStatus
+from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from tests.testapp import tasks
 from tests.testapp.models import Account
-from tests.worker.tasks import never_twice_interrupted
+from tests.worker.tasks import cancels_itself, never_twice_interrupted
 
 LEASE = timedelta(seconds=30)
 
@@ -49,6 +49,24 @@ def test_an_attempt_that_will_be_retried_counts_as_failed():
     result.refresh()
     assert result.status == TaskResultStatus.READY
     assert len(result.errors) == 1
+
+
+def test_what_a_worker_refuses_to_begin_with_is_refused(monkeypatch):
+    tasks.nothing.enqueue()
+    monkeypatch.setitem(connection.settings_dict, "AUTOCOMMIT", False)
+
+    with pytest.raises(ErrandsError, match=r"errands\.E006"):
+        work_off()
+
+    assert TaskRow.objects.get().state == TaskState.READY
+
+
+@pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask")
+def test_a_cancelled_attempt_is_no_failed_one():
+    result = cancels_itself.enqueue()
+
+    assert work_off() == (0, 0)
+    assert ResultRow.objects.get(uuid=result.id).status == ResultStatus.CANCELLED
 
 
 def test_a_limit_is_a_number_of_attempts():

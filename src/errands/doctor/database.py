@@ -9,10 +9,12 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.transaction import atomic
 
 from errands.doctor.findings import Finding, error, ok, warning
-from errands.queue.checks import READ_COMMITTED
+from errands.queue.checks import READ_COMMITTED, SQLITE_REMEDY
 from errands.queue.statements import statements_for
+from errands.text import counted
 
 MOST_SKEW = timedelta(seconds=1)
+FILE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
 LONG_TRANSACTION = timedelta(minutes=5)
 MANY_DEAD_ROWS = 100_000
 CLOCKS = {
@@ -24,13 +26,44 @@ LEVELS = {
     "mysql": "SHOW VARIABLES WHERE variable_name IN "
     "('transaction_isolation', 'tx_isolation')",
 }
+SYNCHRONOUS = (
+    "SELECT CASE synchronous WHEN 0 THEN 'off' WHEN 1 THEN 'normal' "
+    "WHEN 2 THEN 'full' ELSE 'extra' END FROM pragma_synchronous"
+)
+DURABLE = {
+    "postgresql": (
+        ("fsync", "SHOW fsync", ["on"]),
+        (
+            "synchronous_commit",
+            "SHOW synchronous_commit",
+            ["on", "remote_write", "remote_apply", "local"],
+        ),
+    ),
+    "mysql": (
+        (
+            "innodb_flush_log_at_trx_commit",
+            "SELECT @@innodb_flush_log_at_trx_commit",
+            ["1"],
+        ),
+    ),
+    # In WAL mode NORMAL keeps the file whole, and not the last commits.
+    "sqlite": (
+        (
+            "synchronous",
+            SYNCHRONOUS,
+            ["full", "extra"],
+        ),
+    ),
+}
+"""Settings that decide it, how to ask for them, and what is safe: the default first."""
+
 LEVEL_IN_OPTIONS = (
     "Leave 'isolation_level' out of DATABASES['{alias}']['OPTIONS'], or give the queue a "
     "database alias of its own."
 )
 
 
-def is_migrated(alias: str) -> Iterator[Finding]:
+def migrations(alias: str) -> Iterator[Finding]:
     """Look for migrations of errands that have not been applied."""
     executor = MigrationExecutor(connections[alias])
     wanted = [node for node in executor.loader.graph.leaf_nodes() if node[0] == "errands"]
@@ -38,7 +71,8 @@ def is_migrated(alias: str) -> Iterator[Finding]:
     server = f"{connections[alias].display_name} {version(alias)}"
     if missing:
         yield error(
-            f"Database {alias!r} ({server}) lacks {len(missing)} migrations of errands.",
+            f"Database {alias!r} ({server}) lacks "
+            f"{counted(len(missing), 'migration')} of errands.",
             f"Run manage.py migrate --database {alias}.",
         )
     else:
@@ -119,19 +153,7 @@ def _remedy_of_session(alias: str) -> str:
 
 def durability(alias: str) -> Iterator[Finding]:
     """Look for settings under which an acknowledged task can be lost."""
-    settings: dict[str, tuple[tuple[str, str, set[str]], ...]] = {
-        "postgresql": (
-            ("fsync", "SHOW fsync", {"on"}),
-            ("synchronous_commit", "SHOW synchronous_commit", {"on", "remote_write",
-             "remote_apply", "local"}),
-        ),
-        "mysql": (
-            ("innodb_flush_log_at_trx_commit",
-             "SELECT @@innodb_flush_log_at_trx_commit", {"1"}),
-        ),
-        "sqlite": (("synchronous", "PRAGMA synchronous", {"1", "2", "3"}),),
-    }  # fmt: skip
-    for name, question, safe in settings[connections[alias].vendor]:
+    for name, question, safe in DURABLE[connections[alias].vendor]:
         value = str(_value(alias, question)).lower()
         if value in safe:
             yield ok(f"Database {alias!r} keeps what it has committed ({name}={value}).")
@@ -139,7 +161,7 @@ def durability(alias: str) -> Iterator[Finding]:
             yield warning(
                 f"Database {alias!r} has {name}={value}: a crash of its host may lose "
                 "tasks that enqueue() has confirmed.",
-                f"Set {name} back to its default, or accept that.",
+                f"Set {name} back to its default, {safe[0]}, or accept that.",
             )
 
 
@@ -201,29 +223,35 @@ def sqlite_mode(alias: str) -> Iterator[Finding]:
         return
     journal = str(_value(alias, "PRAGMA journal_mode")).lower()
     mode = str(getattr(connection, "transaction_mode", "") or "").upper()
-    if journal == "memory" or (journal, mode) == ("wal", "IMMEDIATE"):
+    if (journal, mode) == ("wal", "IMMEDIATE"):
         yield ok(f"SQLite database {alias!r} is in WAL mode and locks at once.")
+    elif not _value(alias, FILE):
+        yield error(
+            f"SQLite database {alias!r} is in the memory of this process: no worker "
+            "sees its tasks.",
+            f"Name a file in DATABASES[{alias!r}]['NAME'].",
+        )
     else:
         yield error(
             f"SQLite database {alias!r} has journal_mode={journal} and "
             f"transaction_mode={mode or 'DEFERRED'}: processes that write at the same "
             "time get 'database is locked'.",
-            f"Set DATABASES[{alias!r}]['OPTIONS'] = {{'transaction_mode': 'IMMEDIATE', "
-            "'init_command': 'PRAGMA journal_mode=WAL'}.",
+            SQLITE_REMEDY.format(alias=alias),
         )
 
 
 EXAMINATIONS = [
-    is_migrated,
-    own_database,
+    migrations,
     clock,
     isolation,
     durability,
     sqlite_mode,
-    connection_reuse,
     transactions,
 ]
-OF_RUNS = [is_migrated, connection_reuse]
+OF_SETTINGS = [own_database, connection_reuse]
+"""What is known without asking the database."""
+
+OF_RUNS = [migrations]
 """What is asked about the database of the runs of jobs, where no queue is."""
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
-from django.db import Error
+from django.db import Error, connections
 
 from errands.text import clean_line
 
@@ -46,18 +46,47 @@ def error(text: str, remedy: str) -> Finding:
 
 
 def examine(alias: str, examinations: Sequence[Examination]) -> Iterator[Finding]:
-    """Yield all findings; an examination that breaks is a finding itself."""
-    for examination in examinations:
+    """Yield all findings; an examination that breaks is a finding itself.
+
+    A database that cannot be reached ends the rest of them, and is one finding.
+    """
+    for index, examination in enumerate(examinations):
+        told = f"{_title(examination)} of {alias!r} could not be looked at"
         try:
             yield from examination(alias)
         except Error as failed:
+            outage = _outage(alias)
+            if outage:
+                yield _unreachable(alias, outage, examinations[index:])
+                return
             yield error(
-                f"{examination.__name__} of {alias!r}: {clean_line(failed)}",
-                "Look whether the database answers and is migrated.",
+                f"{told}: {clean_line(failed)}",
+                "Look whether the database is migrated, and what else it reports.",
             )
         except Exception as broken:  # noqa: BLE001 - told, and the others go on
-            kind = type(broken).__name__
             yield error(
-                f"{examination.__name__} of {alias!r}: {kind}: {clean_line(broken)}",
+                f"{told}: {type(broken).__name__}: {clean_line(broken)}",
                 "Look whether the site loads, and whether this is its newest code.",
             )
+
+
+def _title(examination: Examination) -> str:
+    return examination.__name__.replace("_", " ")
+
+
+def _outage(alias: str) -> Error | None:
+    """Return why a database cannot be reached, if it cannot."""
+    try:
+        connections[alias].close_if_unusable_or_obsolete()
+        connections[alias].ensure_connection()
+    except Error as outage:
+        return outage
+    return None
+
+
+def _unreachable(alias: str, outage: Error, unanswered: Sequence[Examination]) -> Finding:
+    left_out = ", ".join(map(_title, unanswered))
+    return error(
+        f"Database {alias!r} cannot be reached: {clean_line(outage)}",
+        f"Look whether it runs, and at DATABASES[{alias!r}]. Not looked at: {left_out}.",
+    )

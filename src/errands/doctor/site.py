@@ -1,16 +1,18 @@
 """The site's settings, as far as a running system shows what they lead to."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 from django.core.files.base import ContentFile
-from django.core.files.storage import storages
+from django.core.files.storage import Storage, storages
 
 from errands.conf import settings
 from errands.doctor.findings import Finding, error, ok, warning
 from errands.queue.backend import backends
+from errands.runs.files import TOP
 from errands.text import clean_line
 
-PROBE = "errands/doctor.txt"
+PROBE = f"{TOP}/doctor.txt"
 
 
 def examined() -> Iterator[Finding]:
@@ -41,8 +43,7 @@ def _storage() -> Iterator[Finding]:
     alias = settings().storage
     storage = storages[alias]
     try:
-        name = storage.save(PROBE, ContentFile(b"The doctor was here.\n"))
-        storage.delete(name)
+        _probe(storage)
     except Exception as failed:  # noqa: BLE001 - a storage may raise anything
         yield error(
             f"Storage {alias!r} does not take files: {clean_line(repr(failed))}",
@@ -50,3 +51,16 @@ def _storage() -> Iterator[Finding]:
         )
     else:
         yield ok(f"Storage {alias!r} takes files.")
+
+
+def _probe(storage: Storage) -> None:
+    """Save a file where those of runs are, and leave nothing behind.
+
+    Whose directory it is decides who can write there; it is not the doctor's.
+    """
+    was_there = storage.exists(TOP)
+    storage.delete(storage.save(PROBE, ContentFile(b"The doctor was here.\n")))
+    if not was_there and storage.exists(TOP):
+        # A run may have put a file into it by now.
+        with suppress(OSError):
+            storage.delete(TOP)

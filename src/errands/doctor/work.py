@@ -10,7 +10,7 @@ from errands.queue.liveness import living
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
 from errands.tasks.registry import registry
-from errands.text import clean_line
+from errands.text import clean_line, counted
 
 LONG_WAIT = timedelta(minutes=1)
 MOST_NAMED = 5
@@ -33,23 +33,23 @@ def workers(alias: str) -> Iterator[Finding]:
 def queues(alias: str) -> Iterator[Finding]:
     """Look for queues whose tasks nobody takes."""
     for depth in depths(alias):
+        ready = counted(depth.counts[TaskState.READY], "ready task")
         if depth.is_paused:
             yield warning(
-                f"Queue {depth.queue!r} is paused; {depth.counts[TaskState.READY]:,} "
-                "tasks are ready in it.",
+                f"Queue {depth.queue!r} is paused, with {ready}.",
                 f"manage.py queue resume {depth.queue}, when it may go on.",
             )
         elif depth.waiting_since and instants.now() - depth.waiting_since > LONG_WAIT:
-            waited = instants.now() - depth.waiting_since
+            waited = (instants.now() - depth.waiting_since).total_seconds()
             yield warning(
-                f"Queue {depth.queue!r}: the oldest of {depth.counts[TaskState.READY]:,} "
-                f"ready tasks has waited for {waited.total_seconds() / 60:.0f} minutes.",
+                f"Queue {depth.queue!r}: the oldest of {ready} has waited for "
+                f"{counted(round(waited / 60), 'minute')}.",
                 "No worker takes this queue or these priorities (--queues, "
                 "--min-priority), or there are too few of them.",
             )
 
 
-def stranded(alias: str) -> Iterator[Finding]:
+def stranded_tasks(alias: str) -> Iterator[Finding]:
     """Look for running tasks whose worker does not live."""
     running = TaskRow.objects.using(alias).filter(state=TaskState.RUNNING)
     holders = set(running.values_list("worker", flat=True).distinct())
@@ -57,8 +57,9 @@ def stranded(alias: str) -> Iterator[Finding]:
     if gone:
         count = running.filter(worker__in=gone).count()
         yield warning(
-            f"{count:,} tasks on {alias!r} are held by workers that do not live.",
-            "A worker takes them back within the sweep (ERRANDS['SWEEP']); start one.",
+            f"Workers that do not live hold {counted(count, 'task')} on {alias!r}.",
+            "A worker takes back what they hold within the sweep (ERRANDS['SWEEP']); "
+            "start one.",
         )
 
 
@@ -75,4 +76,4 @@ def unknown_tasks(alias: str) -> Iterator[Finding]:
         )
 
 
-EXAMINATIONS = [workers, queues, stranded, unknown_tasks]
+EXAMINATIONS = [workers, queues, stranded_tasks, unknown_tasks]

@@ -29,11 +29,13 @@ from errands.queue.ids import with_hyphens
 from errands.queue.interventions import (
     after_commit,
     forget,
+    holder,
     request_cancel,
     revive,
     withdraw,
 )
-from errands.queue.limits import NAME_LIMIT, PATH_LIMIT
+from errands.queue.limits import PATH_LIMIT
+from errands.queue.names import ONE_NAME, is_queue_name
 from errands.queue.records import stored_error
 from errands.queue.results import (
     LateResults,
@@ -81,7 +83,8 @@ class DatabaseBackend(BaseTaskBackend):
     supports_enqueue_many = True
 
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
-        super().__init__(alias, {"QUEUES": [], **params})
+        self.params = params
+        super().__init__(alias, params | queue_checks.usable(params))
         self._valid: DjangoTask | None = None
 
     @property
@@ -94,11 +97,10 @@ class DatabaseBackend(BaseTaskBackend):
     def validate_task(self, task: DjangoTask) -> None:
         """Refuse what cannot be stored, besides what Django refuses."""
         super().validate_task(task)
-        if not _is_queue_name(task.queue_name):
+        if not is_queue_name(task.queue_name):
             raise InvalidTask(
-                f"Queue name {clean_line(task.queue_name)!r} is not valid: it is one "
-                f"line of 1 to {NAME_LIMIT} characters, without ',' and '*', which "
-                "mean something to a worker's --queues."
+                f"Queue name {clean_line(task.queue_name)!r} is not valid: it is "
+                f"{ONE_NAME}, which mean something to a worker's --queues."
             )
         if len(task.module_path) > PATH_LIMIT:
             raise InvalidTask(
@@ -160,6 +162,11 @@ class DatabaseBackend(BaseTaskBackend):
         """
         stored = self._read(result_id)
         return stored.status is not None and revive(self.database_alias, stored.uuid)
+
+    def key_holder(self, result_id: str | UUID) -> str | None:
+        """Return the id of the live task that has a task's unique key, if one has."""
+        found = holder(self.database_alias, self._read(result_id).uuid)
+        return None if found is None else str(found)
 
     def discard(self, result_id: str | UUID) -> bool:
         """Drop what waits, as discarded, or the result of what has ended.
@@ -285,16 +292,6 @@ def backends() -> list[DatabaseBackend]:
     ]
 
 
-def queue_name(name: str) -> str:
-    """Return a queue's name; ``ValueError`` where no task could have it."""
-    if not _is_queue_name(name):
-        raise ValueError(
-            f"{clean_line(name)!r} is no queue: a name is one line of 1 to "
-            f"{NAME_LIMIT} characters, without ',' and '*'."
-        )
-    return name
-
-
 def _uuid(result_id: object) -> UUID:
     """Return an id as it is stored; ``TaskResultDoesNotExist`` for what is none."""
     if isinstance(result_id, UUID):
@@ -306,11 +303,6 @@ def _uuid(result_id: object) -> UUID:
             f"{result_id!r:.60} is no id of a task: that is a text or a UUID, such as "
             "result.id."
         ) from None
-
-
-def _is_queue_name(name: str) -> bool:
-    is_one_line = name == clean_line(name, NAME_LIMIT)
-    return bool(name) and is_one_line and not set(name) & {",", "*"}
 
 
 def _storable(run_after: datetime | None) -> datetime | None:

@@ -2,11 +2,13 @@
 
 import difflib
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from django.core import checks
 from django.db import connections
 
+from errands.queue.names import ONE_NAME, is_queue_name
 from errands.queue.statements import DATABASES
 from errands.tasks.options import MOST_ATTEMPTS
 
@@ -18,6 +20,12 @@ SQLITE_REMEDY = (
     "'init_command': 'PRAGMA journal_mode=WAL'}}."
 )
 
+KINDS: dict[str, tuple[Callable[[], Any], Any, str]] = {
+    "QUEUES": (list, list | tuple | set | frozenset, "a list of names of queues"),
+    "OPTIONS": (dict, Mapping, "a dict"),
+}
+"""What stands for it where it is missing, what it may be, and that in words."""
+
 READ_COMMITTED = "read committed"
 # However SQLite lets it be written: journal_mode = 'WAL', journal_mode(wal).
 WAL = re.compile(r"journal_mode\s*[=(]\s*['\"]?wal\b", re.IGNORECASE)
@@ -28,9 +36,47 @@ def check_backend(
 ) -> list[checks.CheckMessage]:
     """Return what is wrong with a backend's options and its database."""
     return [
+        *_kinds(backend),
+        *_queues(backend),
         *_unknown_options(backend, known_options),
         *_attempts(backend),
         *_database(backend),
+    ]
+
+
+def usable(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of ``TASKS`` as far as a backend can be made of them.
+
+    It must be made, for its checks to say what is wrong with the others.
+    """
+    return {
+        key: value if isinstance(value := params.get(key, like()), kind) else like()
+        for key, (like, kind, _) in KINDS.items()
+    }
+
+
+def _kinds(backend: "DatabaseBackend") -> list[checks.CheckMessage]:
+    return [
+        checks.Error(
+            f"TASKS[{backend.alias!r}][{key!r}] is {backend.params[key]!r}; it takes "
+            f"{told}.",
+            id="errands.E007",
+        )
+        for key, (_, kind, told) in KINDS.items()
+        if key in backend.params and not isinstance(backend.params[key], kind)
+    ]
+
+
+def _queues(backend: "DatabaseBackend") -> list[checks.CheckMessage]:
+    return [
+        checks.Error(
+            f"TASKS[{backend.alias!r}]['QUEUES'] names {name!r}, which no task can be "
+            f"in: a queue's name is {ONE_NAME}, which mean something to a worker's "
+            "--queues.",
+            id="errands.E008",
+        )
+        for name in backend.queues
+        if not is_queue_name(name)
     ]
 
 

@@ -32,6 +32,7 @@ from errands.queue.statements.rows import (
     SHARED_COLUMNS,
     ZEROED_COLUMNS,
     Withdrawal,
+    as_uuid,
 )
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.transactions import brief
@@ -111,6 +112,18 @@ def revive(alias: str, uuid: UUID) -> bool:
         cursor.execute("DELETE FROM errands_result WHERE uuid = %s", [key])
     wake(alias)
     return True
+
+
+def holder(alias: str, uuid: UUID) -> UUID | None:
+    """Return which live task has the unique key of an ended one."""
+    sql = (
+        "SELECT t.uuid FROM errands_result r "
+        "JOIN errands_task t ON t.unique_key = r.unique_key WHERE r.uuid = %s"
+    )
+    with connections[alias].cursor() as cursor:
+        cursor.execute(sql, [statements_for(connections[alias]).value(uuid)])
+        row = cursor.fetchone()
+    return None if row is None else as_uuid(row[0])
 
 
 @runs_again

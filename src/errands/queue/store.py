@@ -31,12 +31,13 @@ from django.db.backends.utils import CursorWrapper
 
 from errands import instants
 from errands.queue import rates
-from errands.queue.backend import backends, queue_name
+from errands.queue.backend import backends
 from errands.queue.claims import EVERY_QUEUE, Claim, Selection, Settlement
 from errands.queue.colliding import runs_again
 from errands.queue.concurrency import start_keyed, unblock
 from errands.queue.draining import anything_left
 from errands.queue.horizon import Horizon
+from errands.queue.names import queue_name
 from errands.queue.pausing import pause, paused, queue_names, resume
 from errands.queue.pruning import BATCH, prune
 from errands.queue.records import Record, record_of, released
@@ -205,10 +206,15 @@ class Store:
 
     def resume(self, name: str) -> bool:
         """Let workers start tasks of a paused queue again; False: it was not paused."""
+        if name not in self.paused():
+            queue_name(name)
         return resume(self.alias, name)
 
     def retry(self, uuid: UUID | str) -> bool:
-        """Make an ended task ready again; False where it has not ended."""
+        """Make an ended task ready again.
+
+        False where it has not ended, or a live task has its unique key.
+        """
         return self.backend.retry(uuid)
 
     def discard(self, uuid: UUID | str) -> bool:

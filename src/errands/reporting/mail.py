@@ -25,6 +25,7 @@ from errands.queue.models import ResultRow
 from errands.queue.states import ResultStatus
 from errands.tasks.ending import has_failed
 from errands.tasks.hearing import connect_to_ends
+from errands.tasks.keys import fitting
 from errands.tasks.rates import Rate
 from errands.text import clean_line
 
@@ -53,7 +54,7 @@ def mail_failure(*, task_result: TaskResult, **kwargs: Any) -> None:
 
     path, every = task_result.task.module_path, settings().mail_failures_every
     alias = _alias_of(task_result)
-    if every and rates.take(alias, f"mail {path}"[:100], Rate(1, every)) is not None:
+    if every and rates.take(alias, fitting(f"mail {path}"), Rate(1, every)) is not None:
         return
     subject = clean_line(f"Task failed: {path}")
     mail_admins(subject, _told(task_result, _failures(alias, path, every)))

@@ -44,7 +44,11 @@ def shared_key(template: str, task: Task, call: Call) -> str:
 
     One that is too long ends in its digest.
     """
-    key = _filled_in(template, task, call)
+    return fitting(_filled_in(template, task, call))
+
+
+def fitting(key: str) -> str:
+    """Return a key as the column holds it; one that is too long ends in a digest."""
     if len(key) <= KEY_LIMIT and key == clean_line(key):
         return key
     digest = hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:32]

@@ -11,7 +11,7 @@ from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 from django.utils import timezone
 
 from errands.jobs.job import Job
-from errands.queue.backend import queue_name
+from errands.queue.names import queue_name
 from errands.tasks.options import TaskOptions
 from errands.tasks.registry import registry
 from errands.tasks.task import Task

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.autoreload import autoreload_started
 
 from errands.conf import settings
@@ -28,8 +29,17 @@ def start_with_runserver() -> None:
 
     ``ERRANDS["RUNSERVER_WORKER"] = False`` turns it off.
     """
-    if not serves(sys.argv, os.environ) or not settings().runserver_worker:
+    if not serves(sys.argv, os.environ):
         return
+    try:
+        wanted = settings().runserver_worker
+    except ImproperlyConfigured:
+        return  # The system checks of runserver say what is wrong.
+    if wanted:
+        _start_workers()
+
+
+def _start_workers() -> None:
     autoreload_started.connect(_watch_tasks, dispatch_uid="errands.worker.development")
     for backend in backends():
         worker = spawn_python(

@@ -83,6 +83,7 @@ class EmbeddedWorker:
         """Begin to claim, in threads of this process; a second time is nothing.
 
         Nothing happens where ``runserver`` has started a worker as its child.
+        ``WorkerBroken`` for errors that the backend's system checks find.
         """
         # Asked for by every request: the usual answer needs no lock.
         if not self.is_asleep:
@@ -92,9 +93,12 @@ class EmbeddedWorker:
                 self._begin(options)
 
     def _begin(self, options: WorkerOptions) -> None:
-        # It refers to models: asgi.py imports us before the site is set up.
+        # They refer to models: asgi.py imports us before the site is set up.
+        from errands.queue.store import Store
         from errands.worker.crew import Crew
+        from errands.worker.misconfigured import refuse_what_is_misconfigured
 
+        refuse_what_is_misconfigured(Store(options.backend))
         registry.load()
         self._stop, self._grace = Stop(options.grace), options.grace
         slots = Slots.private(places=options.places)

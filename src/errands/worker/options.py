@@ -229,9 +229,13 @@ class WorkerOptions:
 
     @classmethod
     def of_command(cls, told: Mapping[str, Any]) -> "WorkerOptions":
-        """Return what a command line says; it may say more than we know."""
-        known = {option.name for option in fields(cls)}
-        said = {name: told[name] for name in known & told.keys()}
+        """Return what a command line says; it may say more than we know.
+
+        What it says nothing of is None. The defaults are settings, which are
+        read here and not when the command line is: an error in them is told.
+        """
+        known = {option.name for option in fields(cls)} & told.keys()
+        said = {name: told[name] for name in known if told[name] is not None}
         return cls(**said, is_typed=True)
 
     def dump(self) -> str:
@@ -258,15 +262,13 @@ NUMBERS = {
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Add the worker's options to a command."""
-    add, defaults = parser.add_argument, WorkerOptions()
-    add("--backend", default=defaults.backend, help="alias in TASKS")
-    queues = "in strict order, with pools: mail:2,default,*"
-    add("--queues", default=defaults.queues, help=queues)
+    add = parser.add_argument
+    add("--backend", help="alias in TASKS")
+    add("--queues", help="in strict order, with pools: mail:2,default,*")
     for name, what in NUMBERS.items():
-        number = getattr(defaults, name.replace("-", "_"))
-        add(f"--{name}", type=int, default=number, metavar="N", help=what)
+        add(f"--{name}", type=int, metavar="N", help=what)
     add("--burst", action="store_true", help="end when nothing is left to do")
     stopping = "seconds that running tasks have when the worker stops"
-    add("--grace", type=float, default=defaults.grace, help=stopping)
-    add("--name", default="", help="in results; default host:pid")
+    add("--grace", type=float, help=stopping)
+    add("--name", help="in results; default host:pid")
     add("--lifeline", action="store_true", help="stop when standard input ends")

@@ -12,13 +12,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from django.db import Error, connections
+from django.db import Error, ProgrammingError, connections
 
 logger = logging.getLogger("errands.worker")
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 5.0
 SPACING, LONGEST_WAIT = 0.6, 20.0
-UNMIGRATED = ("no such table", "does not exist", "doesn't exist")
+UNMIGRATED = ("does not exist", "doesn't exist")
 
 
 class Turns:
@@ -103,6 +103,12 @@ def close_connections() -> None:
 
 def _describe(error: Error) -> str:
     text = " ".join(str(error).split())
-    if any(sign in text for sign in UNMIGRATED):
-        return f"waiting for migrations: {text}"
-    return f"waiting for the database: {text}"
+    what = "migrations" if _is_of_a_table(error, text) else "the database"
+    return f"waiting for {what}: {text}"
+
+
+def _is_of_a_table(error: Error, text: str) -> bool:
+    """Return whether a table is missing, and not the database or its role."""
+    if isinstance(error, ProgrammingError):
+        return any(sign in text for sign in UNMIGRATED)
+    return "no such table" in text

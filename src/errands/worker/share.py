@@ -12,7 +12,7 @@ belongs to the courier's thread.
 import logging
 from collections import Counter
 
-from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
+from errands.tasks.outcomes import Failed, Interrupted, Outcome, Snoozed, Succeeded
 from errands.worker.leaving import Leaving
 from errands.worker.workplace import Workplace
 
@@ -32,9 +32,10 @@ class Share:
     def count(self, ended: "Counter[type[Outcome]]") -> None:
         """Count attempts that are settled, for the tally too."""
         attempts = ended.total() - ended[Interrupted] - ended[Snoozed]
-        failed = attempts - ended[Succeeded] - ended[Retry]
         self._attempts += attempts
-        self._slots.count(attempts=attempts, succeeded=ended[Succeeded], failed=failed)
+        self._slots.count(
+            attempts=attempts, succeeded=ended[Succeeded], failed=ended[Failed]
+        )
 
     def is_done(self, unsettled: int) -> bool:
         """Return whether it should claim nothing more."""

@@ -41,12 +41,12 @@ from queue import Empty, SimpleQueue
 
 from django.db import Error
 
-from errands.exceptions import ErrandsError
 from errands.queue.rescuing import rescue_worker
 from errands.queue.store import Store
 from errands.tasks.registry import registry
 from errands.worker.forking import may_fork, preload
 from errands.worker.lifeline import AT_ONCE, STOP
+from errands.worker.misconfigured import WorkerBroken, refuse_what_is_misconfigured
 from errands.worker.options import WorkerOptions
 from errands.worker.outage import close_connections
 from errands.worker.place import Loss, Place
@@ -63,13 +63,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 CHILD_SIGNALS = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()
 
 
-class WorkerBroken(ErrandsError):
-    """The worker is misconfigured, or no child could even begin to work."""
-
-
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What became of the tasks a worker ran."""
+    """What became of the tasks a worker ran; cancelled and discarded are neither."""
 
     succeeded: int
     failed: int
@@ -293,17 +289,6 @@ class Supervisor:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
-
-
-def refuse_what_is_misconfigured(store: Store) -> None:
-    """Raise ``WorkerBroken`` for errors that the backend's system checks find.
-
-    Only the backend's: those of the whole site import its URLs and more, which
-    would stay in the supervisor's memory for as long as it lives.
-    """
-    serious = [str(found) for found in store.backend.check() if found.is_serious()]
-    if serious:
-        raise WorkerBroken("\n".join(serious))
 
 
 def describe(options: WorkerOptions) -> str:

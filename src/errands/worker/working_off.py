@@ -17,7 +17,6 @@ from errands.queue.liveness import WorkerIdentity
 from errands.queue.rescuing import rescue_lost
 from errands.queue.store import Store
 from errands.tasks.outcomes import (
-    Cancelled,
     Discarded,
     Failed,
     Interrupted,
@@ -29,10 +28,11 @@ from errands.tasks.registry import registry
 from errands.tasks.sweeps import run_sweeps
 from errands.worker.connections import callers_transactions, is_by_hand
 from errands.worker.heartbeat import Heartbeat
+from errands.worker.misconfigured import refuse_what_is_misconfigured
 from errands.worker.options import WorkerOptions, is_of
 from errands.worker.solo import Solo, solo_workplace
 
-RAISED = (Retry, Failed, Discarded, Cancelled)
+RAISED = (Retry, Failed, Discarded)
 
 
 def work_off(
@@ -47,13 +47,13 @@ def work_off(
 
     One attempt after another, ``limit`` at most, and what they make ready too.
     An attempt that raised counts as failed, also where another one follows
-    later. One that gives itself back (``TaskInterrupted``), and one that may
-    not start yet, counts as neither; the former ends the call, for it would be
-    the next to run.
+    later. One that was cancelled, one that gives itself back (``TaskInterrupted``)
+    and one that may not start yet count as neither; the second of them ends the
+    call, for it would be the next to run.
 
     The workers' upkeep is done once before: what dead workers held is rescued,
-    and what is due is ready. ``ErrandsError`` inside a transaction, where nothing
-    could be recorded for good.
+    and what is due is ready. ``ErrandsError`` for errors that the backend's system
+    checks find, and inside a transaction, where nothing could be recorded for good.
     """
     _refuse_limit(limit)
     options = WorkerOptions(
@@ -65,6 +65,7 @@ def work_off(
         coroutines=1,
     )
     store = Store(backend)
+    refuse_what_is_misconfigured(store)
     _refuse_inside_a_transaction(store.alias)
     registry.load()
     with callers_transactions(), _working(store, options) as (solo, heartbeat):

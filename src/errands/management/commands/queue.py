@@ -3,12 +3,14 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import Error
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.utils import timezone
 
 from errands.queue.backend import DatabaseBackend
 from errands.queue.depth import Depth, depths
+from errands.queue.names import queue_name
 from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.text import clean_line
@@ -22,12 +24,19 @@ ON_TASKS = {
     "retry": ("ready again", "has not ended"),
     "discard": ("discarded", "runs now; cancel it"),
 }
+KEY_IS_TAKEN = "cannot run again while task {} has its unique key; retry it after that"
 
 
 class Command(BaseCommand):
     """Show how much waits, pause and resume queues, retry and cancel tasks."""
 
     help = "Show the queues; pause or resume one; cancel, retry or discard a task."
+
+    def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
+        """Take options anywhere, also between the action and its names."""
+        parser = super().create_parser(*args, **kwargs)
+        parser.parse_args = parser.parse_intermixed_args  # type: ignore[method-assign]
+        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add what to do, and to what."""
@@ -37,15 +46,24 @@ class Command(BaseCommand):
         parser.add_argument("names", nargs="*", metavar="NAME|ID", help=what)
         parser.add_argument("--backend", default="default", help="alias in TASKS")
 
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        """Make the system checks and ``handle``; both may ask the database."""
+        try:
+            return super().execute(*args, **options)
+        except Error as failed:
+            raise CommandError(
+                f"The database refuses, and the doctor says more: {clean_line(failed)}"
+            ) from failed
+
     def handle(self, **options: Any) -> None:
         """Show, or do to each name what was asked."""
         action, names = options["action"], options["names"]
         try:
             store = Store(options["backend"])
-        except ValueError as unknown:
-            raise CommandError(str(unknown)) from unknown
-        if action == "show":
-            return self._show(store.alias, names)
+            if action == "show":
+                return self._show(store.alias, names)
+        except ValueError as refused:
+            raise CommandError(str(refused)) from refused
         if not names:
             what = "NAME" if action in ON_QUEUES else "ID"
             raise CommandError(
@@ -60,7 +78,7 @@ class Command(BaseCommand):
         for name in names:
             try:
                 act(store, action, name)
-            except CommandError as failure:
+            except (CommandError, ValueError) as failure:
                 failed.append(str(failure))
         if failed:
             raise CommandError("\n".join(failed))
@@ -69,7 +87,7 @@ class Command(BaseCommand):
         found = depths(alias)
         if names:
             known = {depth.queue: depth for depth in found}
-            found = [known.get(name) or Depth(clean_line(name)) for name in names]
+            found = [known.get(name) or Depth(queue_name(name)) for name in names]
         if not found:
             self.stdout.write("Nothing waits, nothing runs.")
             return
@@ -83,10 +101,7 @@ class Command(BaseCommand):
 
     def _on_queue(self, store: Store, action: str, name: str) -> None:
         done, unchanged = ON_QUEUES[action]
-        try:
-            took_effect = getattr(store, action)(name)
-        except ValueError as refused:
-            raise CommandError(str(refused)) from refused
+        took_effect = getattr(store, action)(name)
         self.stdout.write(
             f"Queue {clean_line(name)} {done if took_effect else unchanged}."
         )
@@ -96,11 +111,14 @@ class Command(BaseCommand):
         done, refused = ON_TASKS[action]
         try:
             took_effect = getattr(backend, action)(name)
+            holder = None if took_effect else backend.key_holder(name)
         except TaskResultDoesNotExist as missing:
             text = f"There is no task with the id {clean_line(repr(name))}."
             raise CommandError(text) from missing
         if not took_effect:
-            raise CommandError(f"Task {name} {refused}.")
+            is_key_taken = action == "retry" and holder
+            why = KEY_IS_TAKEN.format(holder) if is_key_taken else refused
+            raise CommandError(f"Task {name} {why}.")
         self.stdout.write(f"Task {name} {done}.")
 
 

@@ -5,11 +5,14 @@ from argparse import ArgumentParser
 from functools import partial
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
+from errands.worker.misconfigured import WorkerBroken
 from errands.worker.options import WorkerOptions, add_arguments
 from errands.worker.saying import finish_saying, say
-from errands.worker.supervisor import Supervisor, WorkerBroken
+from errands.worker.streams import open_missing_streams
+from errands.worker.supervisor import Supervisor
 
 
 class Command(BaseCommand):
@@ -18,6 +21,11 @@ class Command(BaseCommand):
     # They import the whole site; the supervisor looks at what concerns it.
     requires_system_checks = ()
     help = "Run tasks until SIGTERM or Ctrl-C; --burst ends when none is left."
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # The base class keeps them.
+        open_missing_streams()
+        super().__init__(*args, **kwargs)
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add an argument for each of ``WorkerOptions``."""
@@ -28,7 +36,7 @@ class Command(BaseCommand):
         try:
             told = WorkerOptions.of_command(options)
             tally = Supervisor(told, partial(say, self.stdout)).run()
-        except (ValueError, WorkerBroken) as error:
+        except (ValueError, ImproperlyConfigured, WorkerBroken) as error:
             raise CommandError(str(error)) from error
         say(self.stdout, f"{tally.succeeded} succeeded, {tally.failed} failed")
         finish_saying(sys.stdout, sys.stderr)
