@@ -36,7 +36,7 @@ def test_what_is_ready_is_run_and_counted():
     tasks.discard.enqueue()
     result = tasks.think.enqueue(7)
 
-    assert work_off() == (2, 2)
+    assert work_off() == (2, 1)
     result.refresh()
     assert result.return_value == 7
     assert work_off() == (0, 0)

@@ -17,7 +17,6 @@ from errands.queue.liveness import WorkerIdentity
 from errands.queue.rescuing import rescue_lost
 from errands.queue.store import Store
 from errands.tasks.outcomes import (
-    Discarded,
     Failed,
     Interrupted,
     Outcome,
@@ -32,7 +31,7 @@ from errands.worker.misconfigured import refuse_what_is_misconfigured
 from errands.worker.options import WorkerOptions, is_of
 from errands.worker.solo import Solo, solo_workplace
 
-RAISED = (Retry, Failed, Discarded)
+FAILURES = (Retry, Failed)
 
 
 def work_off(
@@ -47,9 +46,9 @@ def work_off(
 
     One attempt after another, ``limit`` at most, and what they make ready too.
     An attempt that raised counts as failed, also where another one follows
-    later. One that was cancelled, one that gives itself back (``TaskInterrupted``)
-    and one that may not start yet count as neither; the second of them ends the
-    call, for it would be the next to run.
+    later. One that was cancelled, was discarded or may not start yet counts as
+    neither; nor does one that gives itself back (``TaskInterrupted``), which ends
+    the call, for it would be the next to run.
 
     The workers' upkeep is done once before: what dead workers held is rescued,
     and what is due is ready. ``ErrandsError`` for errors that the backend's system
@@ -89,7 +88,7 @@ def _tally(outcomes: Iterator[Outcome | None]) -> tuple[int, int]:
     succeeded = failed = 0
     for outcome in outcomes:
         succeeded += isinstance(outcome, Succeeded)
-        failed += isinstance(outcome, RAISED)
+        failed += isinstance(outcome, FAILURES)
     return succeeded, failed
 
 
