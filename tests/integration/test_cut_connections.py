@@ -8,6 +8,7 @@ from django.tasks import Task
 
 from errands.queue.models import ResultRow
 from errands.queue.states import ResultStatus
+from errands.sidecar import close_sidecars
 from errands.worker.connections import IDLE_SECONDS
 from tests.integration.conftest import StartWorker
 from tests.integration.processes import eventually
@@ -47,6 +48,8 @@ def test_after_a_restart_the_next_task_succeeds_at_once(
     start_worker(*ONE).is_ready()
     run(task)
     cutting.cut(*cutting.others())
+    # This process's own was one of them.
+    close_sidecars()
 
     ended = run(task)
 
