@@ -5,7 +5,8 @@ python := .venv/bin/python
 pytest := $(python) -m pytest
 # Tests that want the machine to themselves; the others run beside each other, in
 # no more processes than a PostgreSQL as installed has connections for.
-alone := integration or browser
+alone := quiet or browser
+slow := integration or browser or torture
 beside := -n auto --maxprocesses 4
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -31,7 +32,7 @@ endif
 	$(pytest) -m "$(alone)"
 
 test-fast: .venv/installed-dev ## Run the tests without processes, browser and torture, under a minute
-	$(pytest) $(beside) -m "not ($(alone) or torture)"
+	$(pytest) $(beside) -m "not ($(slow))"
 
 torture: .venv/installed-dev ## Break the queue in every way we know, at full length, an hour
 	ERRANDS_TORTURE=long ERRANDS_TEST_DATABASE=postgresql $(pytest) tests/torture

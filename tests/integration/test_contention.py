@@ -14,7 +14,11 @@ from tests.integration.processes import eventually
 from tests.testapp.models import Account
 from tests.testapp.tasks import rename
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.quiet,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(600),
+]
 
 IS_LONG = os.environ.get("ERRANDS_TORTURE") == "long"
 TASKS = 20_000 if IS_LONG else 1_200

@@ -21,7 +21,7 @@ TASKS = 20_000
 # A minute in earnest; ERRANDS_TEST_OUTAGE sets the seconds.
 AWAY_SECONDS = float(os.environ.get("ERRANDS_TEST_OUTAGE", "6"))
 
-pytestmark = pytest.mark.timeout(600 + 2 * AWAY_SECONDS)
+pytestmark = [pytest.mark.quiet, pytest.mark.timeout(600 + 2 * AWAY_SECONDS)]
 
 ENQUEUE = f"""
 from tests.testapp.tasks import nothing

@@ -16,7 +16,11 @@ from tests.integration.conftest import StartWorker
 from tests.integration.processes import RARE_POLLS, eventually
 from tests.testapp import tasks
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.quiet,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(300),
+]
 
 LISTENER = (
     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "

@@ -8,7 +8,7 @@ import pytest
 from tests.torture.conftest import IS_LONG
 from tests.torture.mutants import MUTANTS, ROOT, SAMPLE, Mutant
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.quiet]
 
 chosen = [mutant for mutant in MUTANTS if IS_LONG or mutant.name in SAMPLE]
 

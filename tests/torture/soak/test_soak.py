@@ -10,7 +10,12 @@ from django.db import connection
 from tests.torture.soak.servers import SERVERS
 from tests.torture.soak.trees import ROOT
 
-pytestmark = [pytest.mark.integration, pytest.mark.database, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.database,
+    pytest.mark.quiet,
+    pytest.mark.timeout(600),
+]
 
 ALL_IS_WELL = (
     "lost=0",
