@@ -12,11 +12,14 @@ what has no zone is written so.
 """
 
 from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from functools import cache
 from typing import Any, override
 
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.dispatch import receiver
 from django.utils import timezone
 
 
@@ -38,7 +41,7 @@ def from_site(value: datetime) -> datetime:
 
 def for_site(value: datetime) -> datetime:
     """Return an instant as the site has its own: naive where ``USE_TZ`` is off."""
-    if settings.USE_TZ:
+    if _has_aware_site():
         return value
     return timezone.make_naive(value, timezone.get_default_timezone())
 
@@ -74,6 +77,18 @@ class InstantField(models.DateTimeField):
         if value is None or _has_zones(connection):
             return value
         return for_site(value.replace(tzinfo=UTC))
+
+
+@cache
+def _has_aware_site() -> bool:
+    # Asked for several times a task; Django's settings take longer to answer.
+    return bool(settings.USE_TZ)
+
+
+@receiver(setting_changed)
+def _forget_setting(*, setting: str, **kwargs: Any) -> None:
+    if setting == "USE_TZ":
+        _has_aware_site.cache_clear()
 
 
 def _has_zones(connection: BaseDatabaseWrapper) -> bool:
