@@ -396,6 +396,21 @@ def test_a_frozen_worker_changes_nothing_the_next_one_wrote_and_goes_on(
     assert later.worker_ids == ["frozen"]
 
 
+def test_a_process_prints_its_stacks_at_a_signal_and_goes_on(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker().is_ready()
+    result = hostile_tasks.hold.enqueue(str(tmp_path))
+    child = pid_in()
+
+    os.kill(child, signal.SIGUSR1)
+    eventually(lambda: "in hold" in worker.errors, "its stacks are printed")
+    (tmp_path / "go").touch()
+    eventually(has_ended(result), "the task ended")
+
+    assert result.return_value == child
+
+
 def test_a_worker_that_cannot_load_its_tasks_ends_and_says_why(
     start_worker: StartWorker, tmp_path: Path
 ):

@@ -1,10 +1,12 @@
 """A queue with a worker that is driven by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.tasks import TaskResult
+from django.tasks.signals import task_finished
 
 from errands import instants
 from errands.queue import liveness, rescuing
@@ -78,3 +80,16 @@ def new_worker(store: Store) -> Callable[[], Hand]:
 def worker(new_worker: Callable[[], Hand]) -> Hand:
     """Return a worker."""
     return new_worker()
+
+
+@pytest.fixture
+def finished() -> Iterator[list[str]]:
+    """Collect the ids that task_finished names."""
+    ids: list[str] = []
+
+    def note(task_result: TaskResult, **kwargs: object) -> None:
+        ids.append(task_result.id)
+
+    task_finished.connect(note)
+    yield ids
+    task_finished.disconnect(note)

@@ -10,7 +10,6 @@ from uuid import uuid4
 import pytest
 from django.db import transaction
 from django.tasks import TaskResultStatus
-from django.tasks.signals import task_finished
 
 from errands import task_rescued
 from errands.conf import settings
@@ -23,19 +22,6 @@ from tests.testapp import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 LEASE = timedelta(seconds=30)
-
-
-@pytest.fixture
-def finished():
-    """Collect the ids that task_finished names."""
-    ids = []
-
-    def note(task_result, **kwargs):
-        ids.append(task_result.id)
-
-    task_finished.connect(note)
-    yield ids
-    task_finished.disconnect(note)
 
 
 def test_a_living_worker_keeps_its_tasks(worker, store):

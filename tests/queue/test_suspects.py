@@ -5,7 +5,6 @@ from datetime import timedelta
 import pytest
 from django.db.models import F
 from django.tasks import TaskResultStatus
-from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.conf import settings
@@ -19,19 +18,6 @@ from errands.tasks.outcomes import AttemptError, Interrupted, Retry, Snoozed
 from tests.testapp import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-@pytest.fixture
-def finished():
-    """Collect the ids that task_finished names."""
-    ids = []
-
-    def note(task_result, **kwargs):
-        ids.append(task_result.id)
-
-    task_finished.connect(note)
-    yield ids
-    task_finished.disconnect(note)
 
 
 @pytest.fixture

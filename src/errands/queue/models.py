@@ -14,7 +14,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from errands.exact import ExactField
-from errands.instants import InstantField
+from errands.queue.fields import InstantField
 from errands.queue.indexes import PartialIndex
 from errands.queue.limits import NAME_LIMIT, PATH_LIMIT
 from errands.queue.states import ResultStatus, TaskState

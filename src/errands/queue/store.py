@@ -206,6 +206,7 @@ class Store:
 
     def resume(self, name: str) -> bool:
         """Let workers start tasks of a paused queue again; False: it was not paused."""
+        # A queue that was paused may have a name that is refused now.
         if name not in self.paused():
             queue_name(name)
         return resume(self.alias, name)

@@ -281,8 +281,7 @@ class PostgreSQLStatements(Statements):
 
     def instant(self, stored: Any) -> datetime | None:
         """Return a timestamp as an aware instant; Django has made it the site's."""
-        is_aware = stored is None or stored.tzinfo is not None
-        return stored if is_aware else from_site(stored)
+        return None if stored is None else from_site(stored)
 
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
