@@ -10,8 +10,9 @@ neither, and no exception reaches it.
     in the supervisor    the number has stood still for longer than it may:
                          the child is hung
 
-That is noticed before the lease can end, in good time to take back what the
-child held: what had started is suspect, and the others are as they were. Who
+Where heartbeats are not rarer than half a lease, that is noticed before the lease
+can end, in good time to take back what the child held: what had started is
+suspect, and the others are as they were. Who
 knows a lost worker only by its lease charges all of it, and runs the culprit
 beside others.
 """
