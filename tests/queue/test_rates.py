@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errands.queue import rates
-from errands.queue.rates import Bucket, forget_drained, take
+from errands.queue.rates import KEY, Bucket, forget_drained, take
 from errands.sidecar import sidecar
 from errands.tasks.rates import Rate
 
@@ -62,10 +62,8 @@ def test_those_who_wait_beyond_what_can_be_promised_ask_again_at_random():
 def test_what_has_drained_is_forgotten_and_what_has_not_is_kept():
     take("default", "slow", Rate.parse("1/d"))
     take("default", "old", Rate.parse("1/s"))
-    sidecar().update(
-        "UPDATE errands_rate SET free_at = 1 WHERE free_at > 0 "
-        "AND hint_at = 0 AND free_at < (SELECT MAX(free_at) FROM errands_rate)"
-    )
+    side = sidecar()
+    side.update(f"UPDATE errands_rate SET free_at = 1 WHERE {KEY[side.vendor]} = 'old'")
 
     assert forget_drained("default") == 1
     assert take("default", "slow", Rate.parse("1/d")) is not None
