@@ -1,8 +1,10 @@
 """What became of every task, held against what the queue promises.
 
 A second start of a task is explained when the attempt before it raised, when its
-process was dead, or when its lease had expired by the database's clock. A task
-in a transaction may also run again when an outage hid the answer to its COMMIT.
+process was dead, or when its lease had expired by the database's clock. Of a lease
+that expired while the database was away there may be no row any more: if its process
+was killed later, its supervisor has removed it. A task in a transaction may also run
+again when an outage hid the answer to its COMMIT.
 """
 
 from collections import Counter, defaultdict
@@ -11,10 +13,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from tests.torture.soak.ledger import Event
-from tests.torture.soak.nemesis import Deeds
+from tests.torture.soak.nemesis import LEASE_SECONDS, Deeds
 
 SUCCEEDED = 1
 OUTAGE_SECONDS = 5.0
+# What a heartbeat may have left of its lease when the database goes, and what a
+# heartbeat may miss between two outages.
+HEARTBEAT_SECONDS, GAP_SECONDS = 0.5, 1.0
 RECENT_SECONDS = 30.0
 BEFORE_SECONDS = 1.0
 EXAMPLES = 10
@@ -80,6 +85,7 @@ class Checker:
             lambda: defaultdict(list)
         )
         self.deaths = dict(deeds.killed)
+        self.outages = joined(deeds.outages)
         for event in sorted(events, key=lambda event: event.at):
             self.of[event.task][event.kind].append(event)
             if event.kind == "X":
@@ -141,10 +147,14 @@ class Checker:
             for started, expired in self.database.leases.get(before.pid, [])
         ):
             return True
+        away = [
+            until - since
+            for since, until in self.outages
+            if before.at - OUTAGE_SECONDS <= until and since <= after.at
+        ]
         is_transactional = task in self.database.transactional
-        return is_transactional and any(
-            before.at - OUTAGE_SECONDS <= outage <= after.at
-            for outage in self.deeds.outages
+        return max(away, default=-1.0) >= (
+            0.0 if is_transactional else LEASE_SECONDS - HEARTBEAT_SECONDS
         )
 
     def measure(self, before: Event, after: Event, ended: Sequence[Event]) -> None:
@@ -181,5 +191,19 @@ class Checker:
         ]
         deaths = {event.pid: self.deaths.get(event.pid) for event in events}
         told += [(ends[1], f"{pid} died") for pid, ends in deaths.items() if ends]
+        offset = events[0].wall - events[0].at
+        for pid in deaths:
+            for began, expired in self.database.leases.get(pid, []):
+                told += [(began - offset, f"lease of {pid}")]
+                told += [(expired - offset, f"end of lease of {pid}")]
         lines = [f"\n    {at:.1f} {what}" for at, what in sorted(told)]
         return f"{task}{''.join(lines)}"
+
+
+def joined(outages: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the outages, those in close succession as one."""
+    found: list[tuple[float, float]] = []
+    for since, until in sorted(outages):
+        goes_on = bool(found) and since - found[-1][1] < GAP_SECONDS
+        found.append((found.pop()[0] if goes_on else since, until))
+    return found

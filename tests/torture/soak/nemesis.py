@@ -27,7 +27,9 @@ class Deeds:
     """Between which instants a process died: it works on until it does."""
 
     frozen: list[tuple[int, float]] = field(default_factory=list)
-    outages: list[float] = field(default_factory=list)
+    outages: list[tuple[float, float]] = field(default_factory=list)
+    """Between which instants the database was away, or only its connections cut."""
+
     told: list[tuple[float, str]] = field(default_factory=list)
     kills: int = 0
     zombies: int = 0
@@ -105,14 +107,14 @@ class Nemesis:
 
     def restart(self, tree: Tree) -> None:
         """Restart the database, as its own crash would or in good order."""
-        self.deeds.outages.append(time.monotonic())
+        since = time.monotonic()
         self.server.restart(self.random.choice(["fast", "immediate"]))
-        self.deeds.outages.append(time.monotonic())
+        self.deeds.outages.append((since, time.monotonic()))
         self.deeds.restarts += 1
 
     def disconnect(self, tree: Tree) -> None:
         """Terminate connections at whatever they are doing."""
-        self.deeds.outages.append(time.monotonic())
+        self.deeds.outages.append((time.monotonic(),) * 2)
         self.server.disconnect(self.random)
 
     def note_deaths(self, pids: Sequence[int], since: float) -> None:

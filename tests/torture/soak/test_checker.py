@@ -1,6 +1,7 @@
 """The checker finds what it looks for, and nothing else."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from tests.torture.soak.checker import SUCCEEDED, Checker, Database, Verdict
 from tests.torture.soak.ledger import Event
@@ -19,6 +20,7 @@ def judged(
     effects: int | None = None,
     killed: dict[int, tuple[float, float]] | None = None,
     leases: dict[int, list[tuple[float, float]]] | None = None,
+    outages: Sequence[tuple[float, float]] = (),
 ) -> Verdict:
     database = Database(
         statuses={"one": SUCCEEDED} if token else {},
@@ -28,7 +30,7 @@ def judged(
         transactional=set() if effects is None else {"one"},
         leases=leases or {},
     )
-    deeds = Deeds(killed=killed or {})
+    deeds = Deeds(killed=killed or {}, outages=[*outages])
     return Checker([ENQUEUED, *events], deeds, database).check(max_attempts=3)
 
 
@@ -74,6 +76,26 @@ def test_a_second_start_before_the_lease_is_over_is_unexplained() -> None:
 
     assert early.broken == ["unexplained_duplicates"]
     assert late.broken == []
+
+
+def test_an_outage_explains_a_second_start_if_no_lease_outlives_it() -> None:
+    long = judged(*FIRST, *SECOND, token=2, outages=[(2.4, 5.0)])
+    short = judged(*FIRST, *SECOND, token=2, outages=[(2.4, 4.0)])
+    twice = judged(*FIRST, *SECOND, token=2, outages=[(2.4, 4.0), (4.5, 6.0)])
+    apart = judged(*FIRST, *SECOND, token=2, outages=[(2.4, 4.0), (6.0, 7.5)])
+
+    assert long.broken == twice.broken == []
+    assert short.broken == apart.broken == ["unexplained_duplicates"]
+
+
+def test_a_cut_connection_explains_a_second_start_in_a_transaction_only() -> None:
+    cut = [(2.6, 2.6)]
+
+    within = judged(*FIRST, *SECOND, token=2, effects=1, outages=cut)
+    without = judged(*FIRST, *SECOND, token=2, outages=cut)
+
+    assert within.broken == []
+    assert without.broken == ["unexplained_duplicates"]
 
 
 def test_a_lease_that_was_lost_long_ago_explains_nothing() -> None:
