@@ -4,9 +4,16 @@ import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from django.db import DataError, InternalError, connection, connections
+from django.db import (
+    DataError,
+    InternalError,
+    ProgrammingError,
+    connection,
+    connections,
+)
 from django.tasks import TaskResultStatus
 from django.utils import timezone
 
@@ -235,18 +242,24 @@ def test_a_task_that_cannot_be_ended_at_all_stops_no_other(worker, caplog):
     assert f"task row={claims[0].id} cannot be ended either" in caplog.text
 
 
+@pytest.mark.parametrize("times", [1, 2])
+@pytest.mark.parametrize("error", [InternalError, ProgrammingError])
 def test_a_database_that_refuses_everything_for_a_while_costs_no_outcome(
-    worker, monkeypatch
+    worker, monkeypatch, error, times
 ):
     result = tasks.nothing.enqueue()
     claims = worker.claim()
+    refusals = iter([error("it is read-only, or a table is missing")] * times)
+    finish = statements_for(connection).finish
 
-    def refuse(*args: object) -> set[int]:
-        raise InternalError("cannot execute INSERT in a read-only transaction")
+    def refuse_for_a_while(*args: Any) -> set[int]:
+        for refusal in refusals:
+            raise refusal
+        return finish(*args)
 
-    with monkeypatch.context() as read_only:
-        read_only.setattr(statements_for(connection), "finish", refuse)
-        with pytest.raises(InternalError, match="read-only"):
+    monkeypatch.setattr(statements_for(connection), "finish", refuse_for_a_while)
+    for _ in range(times):
+        with pytest.raises(error):
             worker.succeed(claims)
     settled = worker.succeed(claims)
 

@@ -7,8 +7,10 @@
 
 Every record names the token of its claim, and takes effect only while the row
 has it. Where the answer to the COMMIT was lost, the batch is written again, and
-what the results hold already counts as written. One record that the database
-refuses, such as a text it cannot store, costs the others of its batch nothing.
+what the results hold already counts as written. One record whose values the database
+refuses, such as a text it cannot store, costs the others of its batch nothing. What
+else it refuses, it refuses everybody: a server that only reads for a while, a table
+that is missing. That raises, as an outage does, and is written when it is over.
 """
 
 import logging
@@ -16,14 +18,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 
-from django.db import (
-    DatabaseError,
-    DataError,
-    IntegrityError,
-    InterfaceError,
-    OperationalError,
-    connections,
-)
+from django.db import DataError, IntegrityError, connections
 from django.db.backends.utils import CursorWrapper
 
 from errands.queue.colliding import runs_again
@@ -42,18 +37,16 @@ WRITTEN_BY_RESCUES = {ResultStatus.CRASHED, ResultStatus.LOST}
 def write(alias: str, records: Sequence[Record]) -> set[int]:
     """Write records; return the ids that took effect.
 
-    In one transaction, unless they are too long for one statement. Those that the
-    database refuses together are halved until the record at fault stands alone;
-    that task ends as failed, with the refusal as its error.
+    In one transaction, unless they are too long for one statement. Those whose values
+    the database refuses are halved until the record at fault stands alone; that task
+    ends as failed, with the refusal as its error.
     """
     is_alone = len(records) == 1
     if not is_alone and sum(map(_length, records)) > STATEMENT_LIMIT:
         return _write_halves(alias, records)
     try:
         return _write(alias, records)
-    except (OperationalError, InterfaceError):
-        raise
-    except DatabaseError as error:
+    except (DataError, IntegrityError) as error:
         if not is_alone:
             return _write_halves(alias, records)
         logger.exception("task row=%s cannot be written", records[0].id)
@@ -114,11 +107,7 @@ def _write(alias: str, records: Sequence[Record]) -> set[int]:
 
 
 def _write_refused(alias: str, ended: Finish) -> set[int]:
-    """End a task whose record was refused; whatever comes of it, others go on.
-
-    What refuses that as well, but for its values, refuses everything: a server that
-    only reads for a while, a table that is missing. It raises, as an outage does.
-    """
+    """End a task whose record was refused; whatever comes of it, others go on."""
     try:
         return _write(alias, [ended])
     except (DataError, IntegrityError):
