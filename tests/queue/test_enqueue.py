@@ -11,13 +11,13 @@ from django.tasks import TaskResultStatus
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from errands.arguments import encode_call
 from errands.exceptions import ArgumentError
 from errands.queue import enqueueing
 from errands.queue.backend import DatabaseBackend, UnfindableTask
-from errands.queue.claims import Selection
+from errands.queue.claims import Payload, Selection
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
 from errands.queue.store import Store
@@ -55,6 +55,16 @@ def test_enqueueing_on_commit_in_a_rolled_back_transaction_leaves_nothing():
         raise RuntimeError
 
     assert TaskRow.objects.count() == 0
+
+
+def test_what_is_enqueued_on_commit_travels_in_the_context_of_the_call():
+    with transaction.atomic(), translation.override("de"):
+        with timezone.override("Asia/Tokyo"):
+            tasks.language_and_zone.enqueue_on_commit()
+        translation.activate("en")
+
+    call = Payload.parse(TaskRow.objects.get().payload)
+    assert call.carried == {"language": "de", "time_zone": "Asia/Tokyo"}
 
 
 def test_a_wrong_call_on_commit_raises_at_once():

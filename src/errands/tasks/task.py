@@ -18,6 +18,7 @@ from django.tasks import TaskResult
 
 from errands import instants
 from errands.arguments import decode_call, encode, encode_call
+from errands.tasks.carried import Carried, activated, capture
 from errands.tasks.context import own_context
 from errands.tasks.options import TaskOptions
 from errands.tasks.signature import (
@@ -120,11 +121,11 @@ class Task(DjangoTask):
     def enqueue_on_commit(self, *args: Any, **kwargs: Any) -> None:
         """Store one call after the current transaction, at once without one.
 
-        The call is checked and encoded now; a later change of its arguments
-        does not travel.
+        The call is checked and encoded now, and the context that travels is that
+        of now; a later change of its arguments does not travel.
         """
-        wire_args, wire_kwargs = self.encode_call(args, kwargs)
-        transaction.on_commit(partial(self._enqueue_encoded, wire_args, wire_kwargs))
+        call, carried = self.encode_call(args, kwargs), capture()
+        transaction.on_commit(partial(self._enqueue_encoded, *call, carried=carried))
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function here with encoded arguments; return it encoded."""
@@ -174,8 +175,11 @@ class Task(DjangoTask):
                 raise
         return encoded
 
-    def _enqueue_encoded(self, args: list[Any], kwargs: dict[str, Any]) -> None:
-        self.get_backend().enqueue(self.due(), args, kwargs)
+    def _enqueue_encoded(
+        self, args: list[Any], kwargs: dict[str, Any], *, carried: Carried
+    ) -> None:
+        with activated(carried):
+            self.get_backend().enqueue(self.due(), args, kwargs)
 
     def _decoded(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
