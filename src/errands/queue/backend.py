@@ -99,7 +99,7 @@ class DatabaseBackend(BaseTaskBackend):
         super().validate_task(task)
         if not is_queue_name(task.queue_name):
             raise InvalidTask(
-                f"Queue name {clean_line(task.queue_name)!r} is not valid: it is "
+                f"Queue name {clean_line(repr(task.queue_name))} is not valid: it is "
                 f"{ONE_NAME}, which mean something to a worker's --queues."
             )
         if len(task.module_path) > PATH_LIMIT:

@@ -33,6 +33,14 @@ from errands.tasks.templates import check_options
 # One year inside what Python knows, so that no zone makes it unreadable.
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
 
+# Django compares them, and says nothing of what cannot be compared.
+TAKEN = (
+    ("queue_name", str, "a text such as 'mail'"),
+    ("backend", str, "an alias of TASKS such as 'default'"),
+    ("priority", (int, float), "a whole number from -100 to 100"),
+    ("takes_context", bool, "True or False"),
+)
+
 type Call = tuple[Sequence[Any], Mapping[str, Any]]
 
 
@@ -52,10 +60,11 @@ class Task(DjangoTask):
     interrupted."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.queue_name, str):
-            raise TypeError(
-                f"queue_name is {self.queue_name!r}; it takes a text such as 'mail'."
-            )
+        for name, kinds, told in TAKEN:
+            given = getattr(self, name)
+            # NaN is the one number that does not equal itself.
+            if not isinstance(given, kinds) or given != given:
+                raise TypeError(f"{name} is {given!r}; it takes {told}.")
         # super() does not know the class that slots=True has made of this one.
         DjangoTask.__post_init__(self)
         check_options(self.options, self.func, skipped=int(self.takes_context))
