@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import django.tasks
 import pytest
 from django.db import connection, transaction
 from django.tasks import TaskResultStatus
@@ -14,6 +15,7 @@ from django.tasks.signals import task_enqueued
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone, translation
 
+from errands import task
 from errands.arguments import encode_call
 from errands.exceptions import ArgumentError
 from errands.queue import enqueueing
@@ -27,6 +29,7 @@ from tests.testapp import tasks
 from tests.testapp.models import Account
 
 NEW_YEAR = datetime(2999, 1, 1, tzinfo=UTC)
+unnamed = lambda: None  # noqa: E731 - what a task must not be
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -160,6 +163,17 @@ def test_a_result_is_no_id():
 def test_a_queue_name_that_cannot_be_stored_is_refused(name):
     with pytest.raises(InvalidTask, match=f"Queue name {re.escape(repr(name))} is"):
         tasks.add.using(queue_name=name)
+
+
+@pytest.mark.parametrize("decorator", [task, django.tasks.task], ids=["ours", "django"])
+def test_a_lambda_is_refused_because_all_of_a_module_have_one_name(decorator):
+    with pytest.raises(InvalidTask) as refused:
+        decorator(unnamed)
+
+    assert str(refused.value) == (
+        "A lambda of tests.queue.test_enqueue has no name of its own, and a worker finds "
+        "a task by its name. Make it a function with def."
+    )
 
 
 def test_the_results_of_many_are_made_when_somebody_looks(monkeypatch):

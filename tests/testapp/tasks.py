@@ -121,6 +121,13 @@ def plain_failure() -> None:
     raise ValueError("plain")
 
 
+def _echo(value: Any = None) -> Any:
+    return value
+
+
+under_another_name = django.tasks.task(_echo)
+
+
 def never_registered() -> None:
     """Stand in for code that has been removed."""
 

@@ -97,6 +97,11 @@ class DatabaseBackend(BaseTaskBackend):
     def validate_task(self, task: DjangoTask) -> None:
         """Refuse what cannot be stored, besides what Django refuses."""
         super().validate_task(task)
+        if task.func.__name__ == "<lambda>":
+            raise InvalidTask(
+                f"A lambda of {task.func.__module__} has no name of its own, and a "
+                "worker finds a task by its name. Make it a function with def."
+            )
         if not is_queue_name(task.queue_name):
             raise InvalidTask(
                 f"Queue name {clean_line(repr(task.queue_name))} is not valid: it is "

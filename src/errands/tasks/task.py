@@ -21,6 +21,7 @@ from errands.arguments import decode_call, encode, encode_call
 from errands.tasks.carried import Carried, activated, capture
 from errands.tasks.context import own_context
 from errands.tasks.options import TaskOptions
+from errands.tasks.registry import registry
 from errands.tasks.signature import (
     call_signature,
     check_call,
@@ -211,13 +212,18 @@ def plain_task(func: Callable[..., Any], **fields_and_options: Any) -> DjangoTas
     """Build what ``django.tasks.task`` asked for on one of our backends.
 
     With an option of ours it becomes a ``Task`` of ours; without, it stays
-    Django's and keeps Django's rule for arguments.
+    Django's and keeps Django's rule for arguments. Workers find it by its
+    function, whatever name its module has for it.
     """
     ours = {
         name: fields_and_options.pop(name)
         for name in list(fields_and_options)
         if name not in {"priority", "backend", "queue_name", "takes_context"}
     }
-    if not ours:
-        return DjangoTask(func=func, **fields_and_options)
-    return Task(func=func, options=TaskOptions.parse(ours), **fields_and_options)
+    made: DjangoTask
+    if ours:
+        made = Task(func=func, options=TaskOptions.parse(ours), **fields_and_options)
+    else:
+        made = DjangoTask(func=func, **fields_and_options)
+    registry.register(made.module_path, lambda: made)
+    return made
