@@ -15,6 +15,7 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult
+from django.utils.module_loading import import_string
 
 from errands import instants
 from errands.arguments import decode_call, encode, encode_call
@@ -69,6 +70,22 @@ class Task(DjangoTask):
         # super() does not know the class that slots=True has made of this one.
         DjangoTask.__post_init__(self)
         check_options(self.options, self.func, skipped=int(self.takes_context))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it by its name, as Django's tasks, and what one call may change.
+
+        What belongs to the code, such as a back-off, is what the code says there.
+        """
+        reduced: tuple[Any, ...] = DjangoTask.__reduce__(self)  # type: ignore[assignment]
+        rebuild, (told,) = reduced
+        return rebuild, ({**told, "options": self.options.changeable},)
+
+    @classmethod
+    def _reconstruct(cls, told: dict[str, Any]) -> "Task":
+        options = told.pop("options")
+        made: Task = DjangoTask._reconstruct.__func__(cls, told)  # type: ignore[attr-defined]
+        defined: Task = import_string(made.module_path)
+        return replace(made, options=defined.options.overridden(options))
 
     def using(
         self,
