@@ -18,7 +18,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from errands.arguments import decode, encode
 from errands.exceptions import ArgumentError
-from tests.testapp.models import Account
+from tests.testapp.models import Account, Order, OrderLine
 
 Point = namedtuple("Point", "x y")
 
@@ -102,6 +102,26 @@ def test_an_int_of_5000_digits_is_carried() -> None:
 
 def test_sets_are_encoded_in_an_order_of_their_own() -> None:
     assert encode({"b", "a", "c"}) == {"$": "set", "v": ["a", "b", "c"]}
+
+
+@pytest.mark.django_db
+def test_equal_sets_of_records_are_encoded_equally_whatever_they_print() -> None:
+    # Their hashes meet, so that a set has them in the order in which they came.
+    one, other = (Account.objects.create(pk=pk, name="Same") for pk in (1, 1025))
+
+    assert encode({one, other}) == encode({other, one})
+
+
+@pytest.mark.django_db
+def test_a_set_does_not_ask_its_records_for_their_text(
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    account = Account.objects.create(name="Ada")
+    order = Order.objects.create(account=account)
+    line = OrderLine.objects.create(order_id=order.pk, position=1)
+
+    with django_assert_num_queries(0):
+        encode({line})
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])

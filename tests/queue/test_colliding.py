@@ -6,6 +6,7 @@ from django.db import OperationalError, connection, connections, transaction
 from errands.queue import colliding
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.statements import statements_for
+from errands.queue.statements.mysql import MySQLStatements
 from tests.queue.crowd import Crowd
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -43,6 +44,14 @@ def deadlock(monkeypatch):
     if connection.vendor == "sqlite":
         monkeypatch.setattr(type(statements), "has_collided", lambda self, error: True)
     return error
+
+
+@pytest.mark.parametrize("number", [1213, 1205, 1020, 1467])
+def test_mysql_has_several_names_for_a_collision(number: int):
+    refused = OperationalError(number, "…")
+
+    assert MySQLStatements().has_collided(refused)
+    assert not MySQLStatements().has_collided(OperationalError(2006, "gone away"))
 
 
 @pytest.mark.timeout(300)

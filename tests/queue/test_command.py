@@ -166,8 +166,8 @@ def test_a_name_that_no_queue_has_is_refused(action: str, name: str):
         queue(action, name)
 
     assert str(caught.value) == (
-        f"{clean_line(name)!r} is no queue: a name is one line of 1 to 100 characters, "
-        "without ',', '*' and ':'. Name each queue by itself."
+        f"{clean_line(repr(name))} is no queue: a name is one line of 1 to 100 "
+        "characters, without ',', '*' and ':'. Name each queue by itself."
     )
 
 

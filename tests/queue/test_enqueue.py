@@ -1,23 +1,26 @@
 """A task exists if, and only if, the caller's transaction commits."""
 
 import math
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
+import django.tasks
 import pytest
 from django.db import connection, transaction
 from django.tasks import TaskResultStatus
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
+from django.utils import timezone, translation
 
+from errands import task
 from errands.arguments import encode_call
 from errands.exceptions import ArgumentError
 from errands.queue import enqueueing
 from errands.queue.backend import DatabaseBackend, UnfindableTask
-from errands.queue.claims import Selection
+from errands.queue.claims import Payload, Selection
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
 from errands.queue.store import Store
@@ -26,6 +29,7 @@ from tests.testapp import tasks
 from tests.testapp.models import Account
 
 NEW_YEAR = datetime(2999, 1, 1, tzinfo=UTC)
+unnamed = lambda: None  # noqa: E731 - what a task must not be
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -55,6 +59,16 @@ def test_enqueueing_on_commit_in_a_rolled_back_transaction_leaves_nothing():
         raise RuntimeError
 
     assert TaskRow.objects.count() == 0
+
+
+def test_what_is_enqueued_on_commit_travels_in_the_context_of_the_call():
+    with transaction.atomic(), translation.override("de"):
+        with timezone.override("Asia/Tokyo"):
+            tasks.language_and_zone.enqueue_on_commit()
+        translation.activate("en")
+
+    call = Payload.parse(TaskRow.objects.get().payload)
+    assert call.carried == {"language": "de", "time_zone": "Asia/Tokyo"}
 
 
 def test_a_wrong_call_on_commit_raises_at_once():
@@ -147,8 +161,19 @@ def test_a_result_is_no_id():
 
 @pytest.mark.parametrize("name", ["a\0b", "a\nb", "x" * 101, "", "*", "a,b", "a:2", " a"])
 def test_a_queue_name_that_cannot_be_stored_is_refused(name):
-    with pytest.raises(InvalidTask, match="Queue name"):
+    with pytest.raises(InvalidTask, match=f"Queue name {re.escape(repr(name))} is"):
         tasks.add.using(queue_name=name)
+
+
+@pytest.mark.parametrize("decorator", [task, django.tasks.task], ids=["ours", "django"])
+def test_a_lambda_is_refused_because_all_of_a_module_have_one_name(decorator):
+    with pytest.raises(InvalidTask) as refused:
+        decorator(unnamed)
+
+    assert str(refused.value) == (
+        "A lambda of tests.queue.test_enqueue has no name of its own, and a worker finds "
+        "a task by its name. Make it a function with def."
+    )
 
 
 def test_the_results_of_many_are_made_when_somebody_looks(monkeypatch):

@@ -98,7 +98,8 @@ def test_a_task_runs_at_the_instant_that_was_meant(zone, store, worker, kind):
     assert read.task.run_after.tzinfo is None
     assert abs(read.task.run_after - due_at.replace(tzinfo=None)) < timedelta(minutes=1)
     assert not store.stage()
-    assert timedelta(minutes=29) < store.next_due() <= HALF_AN_HOUR
+    # The clock of SQLite has milliseconds, and so may be behind ours.
+    assert timedelta(minutes=29) < store.next_due() < timedelta(minutes=31)
     TaskRow.objects.update(run_at=datetime.now(UTC) - timedelta(seconds=1))
     assert store.stage() == 1
     assert len(worker.claim()) == 1

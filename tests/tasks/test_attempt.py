@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from math import inf, nan
 from typing import Any
 from uuid import uuid4
@@ -152,6 +154,18 @@ def test_a_broken_back_off_costs_no_attempt(accident: BaseException | None, capl
     assert isinstance(outcome, Retry)
     assert outcome.after.total_seconds() == 60
     assert "backoff of task id=" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [7, 7.0, Decimal(7), Fraction(7)])
+def test_a_back_off_returns_any_kind_of_number(seconds: Any):
+    task = tasks.echo.using()
+    options = type(task.options)(backoff=lambda exception, task_result: seconds)
+    object.__setattr__(task, "options", options)
+
+    outcome = judge(ValueError(), task, result_of(task, 1))
+
+    assert isinstance(outcome, Retry)
+    assert outcome.after == timedelta(seconds=7)
 
 
 @pytest.mark.parametrize("seconds", [1e12, 1e300, inf])

@@ -78,6 +78,12 @@ def send_from(context: object, account: str) -> None:
         ({"transactional": None}, "transactional is None; it takes True or False."),
         ({"queue_name": 5}, "queue_name is 5; it takes a text such as 'mail'."),
         ({"queue_name": None}, "queue_name is None; it takes a text such as 'mail'."),
+        ({"priority": "high"}, "priority is 'high'; it takes a whole number from"),
+        ({"priority": None}, "priority is None; it takes a whole number from"),
+        ({"priority": math.nan}, "priority is nan; it takes a whole number from"),
+        ({"backend": None}, "backend is None; it takes an alias of TASKS such as"),
+        ({"takes_context": "yes"}, "takes_context is 'yes'; it takes True or False."),
+        ({"takes_context": None}, "takes_context is None; it takes True or False."),
         ({"retry_on": (3,)}, "retry_on holds 3, not an exception class"),
         ({"retry_on": None}, "retry_on holds None, not an exception class"),
         ({"retry_on": 5}, "retry_on holds 5, not an exception class"),
@@ -165,6 +171,8 @@ def test_the_context_is_no_argument_that_a_key_can_name():
     ("option", "told"),
     [
         ({"queue_name": 7}, "queue_name is 7; it takes a text such as 'mail'."),
+        ({"priority": "5"}, "priority is '5'; it takes a whole number from -100 to 100."),
+        ({"backend": 5}, "backend is 5; it takes an alias of TASKS such as 'default'."),
         ({"metadata": {"a": object()}}, "The metadata cannot be stored as JSON"),
         (
             {"keep": {"failed": None}},

@@ -15,6 +15,13 @@ def test_finds_our_tasks_and_djangos_by_path():
     assert registry.find("tests.testapp.tasks.plain") is tasks.plain
 
 
+def test_finds_djangos_task_whatever_name_its_module_has_for_it():
+    path = tasks.under_another_name.module_path
+
+    assert path == "tests.testapp.tasks._echo"
+    assert registry.find(path) is tasks.under_another_name
+
+
 def test_never_imports_a_path():
     sys.modules.pop("this", None)
 

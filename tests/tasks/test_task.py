@@ -157,6 +157,15 @@ def test_a_task_survives_pickling():
     assert pickle.loads(pickle.dumps(tasks.add)) == tasks.add  # noqa: S301
 
 
+def test_a_task_that_is_pickled_has_the_back_off_of_the_code():
+    changed = tasks.patient.using(max_attempts=7, priority=3, metadata={"tenant": 7})
+
+    read = pickle.loads(pickle.dumps(changed))  # noqa: S301
+
+    assert read == changed
+    assert read.options.backoff is tasks.patient.options.backoff
+
+
 def test_options_break_no_import_under_other_backends():
     for backend in ("immediate", "dummy"):
         made = task(max_attempts=9, backend=backend)(tasks.never_registered)

@@ -1,5 +1,6 @@
 """What options name must be there, and is looked for where they are written."""
 
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -20,6 +21,27 @@ def with_context(context: TaskContext, account: int) -> None:
 
 async def think(account: int) -> None:
     """Stand in for an async task."""
+
+
+def rows() -> Iterator[int]:
+    """Stand in for a generator."""
+    yield 1
+
+
+async def async_rows() -> AsyncIterator[int]:
+    """Stand in for an async generator."""
+    yield 1
+
+
+@pytest.mark.parametrize("function", [rows, async_rows])
+def test_a_generator_is_refused_because_none_of_its_lines_would_run(function):
+    with pytest.raises(TypeError) as refused:
+        task(function)
+
+    assert str(refused.value) == (
+        f"{function.__name__} is a generator: calling it runs none of its lines. "
+        "Return a list instead of yielding, or nothing at all."
+    )
 
 
 @pytest.mark.parametrize(

@@ -97,6 +97,11 @@ def language_and_zone() -> list[str]:
     return [translation.get_language() or "", timezone.get_current_timezone_name()]
 
 
+@task(backoff={OSError: lambda error, result: 60})
+def patient() -> None:
+    """Wait a minute after an error of the system."""
+
+
 @task(queue_name="mail", priority=7)
 async def think(value: int) -> int:
     """Return the argument, as a coroutine."""
@@ -119,6 +124,13 @@ def plain(value: Any = None) -> Any:
 def plain_failure() -> None:
     """Raise; a task of Django's own."""
     raise ValueError("plain")
+
+
+def _echo(value: Any = None) -> Any:
+    return value
+
+
+under_another_name = django.tasks.task(_echo)
 
 
 def never_registered() -> None:

@@ -1,6 +1,8 @@
 """What a transactional task writes is there exactly if its end is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,12 +16,15 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
+from django.db.transaction import atomic
 
 from errands.queue.claims import Claim, Selection
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.outcomes import Failed, Interrupted, Retry, Succeeded
+from errands.worker import transactional
 from errands.worker.attempts import Attempts
+from errands.worker.oversight import Alarms
 from errands.worker.workplace import Attempted, Workplace
 from tests.testapp.models import Account
 from tests.worker import tasks
@@ -233,3 +238,22 @@ def test_a_hook_that_raises_after_commit_changes_nothing(make: Make, caplog, err
     assert isinstance(attempted.settlement.outcome, Succeeded)
     assert Account.objects.count() == 1
     assert "what was raised after its COMMIT changes nothing" in caplog.text
+
+
+def test_waiting_for_the_transaction_to_begin_takes_nothing_of_the_timeout(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    happened: list[str] = []
+
+    @contextmanager
+    def noted_atomic(**how: Any) -> Iterator[None]:
+        with atomic(**how):
+            happened.append("begun")
+            yield
+
+    monkeypatch.setattr(transactional, "atomic", noted_atomic)
+    monkeypatch.setattr(Alarms, "set", lambda *_: happened.append("time runs"))
+    attempted = make(tasks.write.using(timeout=timedelta(minutes=1)), "Anna")
+
+    assert attempted.is_settled
+    assert happened == ["begun", "time runs"]

@@ -6,6 +6,7 @@ JSON's own types stay as they are; any other value becomes ``{"$": tag, "v":
 a tag.
 """
 
+import json
 from collections.abc import Mapping
 from math import isfinite
 from typing import Any
@@ -29,6 +30,8 @@ MAX_DEPTH = 100
 MAX_INT_BITS = 64
 
 INSIDE_A_CONVERTER = object()
+
+UNORDERED = frozenset({"set", "frozenset"})
 
 
 def encode(value: Any) -> Wire:
@@ -82,7 +85,13 @@ class Encoder:
             parts = converter.encode(value)
         except ValueError as error:
             raise self._refused(str(error)) from error
-        return {"$": converter.tag, "v": self._part(INSIDE_A_CONVERTER, parts)}
+        wire = self._part(INSIDE_A_CONVERTER, parts)
+        if converter.tag in UNORDERED and isinstance(wire, list):
+            # A set's own order changes with each process, and so may what its
+            # members print; equal calls must encode equally, or two of them could
+            # not be recognised as the same.
+            wire.sort(key=json.dumps)
+        return {"$": converter.tag, "v": wire}
 
     def _refer(self, instance: Model) -> Wire:
         try:

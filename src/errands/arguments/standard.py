@@ -1,8 +1,6 @@
 """Numbers, identifiers and containers that Python has and JSON has not."""
 
-from collections.abc import Collection
 from decimal import Decimal, InvalidOperation
-from typing import Any
 from uuid import UUID
 
 from errands.arguments.converter import Converter
@@ -25,12 +23,6 @@ def _finite(number: Decimal) -> Decimal:
     return number
 
 
-def _in_stable_order(members: Collection[Any]) -> list[Any]:
-    # A set's own order changes with each process; equal calls must encode
-    # equally, or two of them could not be recognised as the same.
-    return sorted(members, key=repr)
-
-
 STANDARD = (
     Converter(
         type=Decimal,
@@ -49,6 +41,6 @@ STANDARD = (
         describe="a UUID such as 123e4567-e89b-12d3-a456-426614174000",
     ),
     Converter(type=tuple, tag="tuple", encode=list, decode=tuple),
-    Converter(type=set, tag="set", encode=_in_stable_order, decode=set),
-    Converter(type=frozenset, tag="frozenset", encode=_in_stable_order, decode=frozenset),
+    Converter(type=set, tag="set", encode=list, decode=set),
+    Converter(type=frozenset, tag="frozenset", encode=list, decode=frozenset),
 )

@@ -97,9 +97,14 @@ class DatabaseBackend(BaseTaskBackend):
     def validate_task(self, task: DjangoTask) -> None:
         """Refuse what cannot be stored, besides what Django refuses."""
         super().validate_task(task)
+        if task.func.__name__ == "<lambda>":
+            raise InvalidTask(
+                f"A lambda of {task.func.__module__} has no name of its own, and a "
+                "worker finds a task by its name. Make it a function with def."
+            )
         if not is_queue_name(task.queue_name):
             raise InvalidTask(
-                f"Queue name {clean_line(task.queue_name)!r} is not valid: it is "
+                f"Queue name {clean_line(repr(task.queue_name))} is not valid: it is "
                 f"{ONE_NAME}, which mean something to a worker's --queues."
             )
         if len(task.module_path) > PATH_LIMIT:

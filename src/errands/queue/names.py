@@ -12,8 +12,8 @@ def queue_name(name: str) -> str:
     """Return a queue's name; ``ValueError`` where no task could have it."""
     if not is_queue_name(name):
         raise ValueError(
-            f"{clean_line(name)!r} is no queue: a name is {ONE_NAME}. Name each queue by "
-            "itself."
+            f"{clean_line(repr(name))} is no queue: a name is {ONE_NAME}. Name each "
+            "queue by itself."
         )
     return name
 

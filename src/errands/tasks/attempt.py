@@ -173,7 +173,7 @@ def _wait(
         if isnan(seconds):
             raise ValueError("The back-off returned NaN; it returns seconds, or None.")
         longest = LONGEST_WAIT.total_seconds()
-        return timedelta(seconds=min(max(0.0, seconds), longest))
+        return timedelta(seconds=min(max(0.0, float(seconds)), longest))
     except BaseException:
         # A broken back-off must not cost the task its attempts, nor us the worker.
         logger.exception("backoff of task id=%s raised", task_result.id)

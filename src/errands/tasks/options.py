@@ -88,6 +88,12 @@ class TaskOptions:
         """How many attempts may end in an exception."""
         return 1 if self.at_most_once else self.max_attempts
 
+    @property
+    def changeable(self) -> dict[str, Any]:
+        """Those that one call may have for itself."""
+        names = {each.name for each in fields(self)} - {*BELONG_TO_THE_CODE}
+        return {name: getattr(self, name) for name in names}
+
     @classmethod
     def parse(cls, options: dict[str, Any]) -> "TaskOptions":
         """Return the options of a decorator; an unknown one is a ``TypeError``."""

@@ -15,11 +15,14 @@ from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult
+from django.utils.module_loading import import_string
 
 from errands import instants
 from errands.arguments import decode_call, encode, encode_call
+from errands.tasks.carried import Carried, activated, capture
 from errands.tasks.context import own_context
 from errands.tasks.options import TaskOptions
+from errands.tasks.registry import registry
 from errands.tasks.signature import (
     call_signature,
     check_call,
@@ -31,6 +34,14 @@ from errands.tasks.templates import check_options
 
 # One year inside what Python knows, so that no zone makes it unreadable.
 EARLIEST, LATEST = datetime(2, 1, 1, tzinfo=UTC), datetime(9998, 12, 31, tzinfo=UTC)
+
+# Django compares them, and says nothing of what cannot be compared.
+TAKEN = (
+    ("queue_name", str, "a text such as 'mail'"),
+    ("backend", str, "an alias of TASKS such as 'default'"),
+    ("priority", (int, float), "a whole number from -100 to 100"),
+    ("takes_context", bool, "True or False"),
+)
 
 type Call = tuple[Sequence[Any], Mapping[str, Any]]
 
@@ -51,13 +62,30 @@ class Task(DjangoTask):
     interrupted."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.queue_name, str):
-            raise TypeError(
-                f"queue_name is {self.queue_name!r}; it takes a text such as 'mail'."
-            )
+        for name, kinds, told in TAKEN:
+            given = getattr(self, name)
+            # NaN is the one number that does not equal itself.
+            if not isinstance(given, kinds) or given != given:
+                raise TypeError(f"{name} is {given!r}; it takes {told}.")
         # super() does not know the class that slots=True has made of this one.
         DjangoTask.__post_init__(self)
         check_options(self.options, self.func, skipped=int(self.takes_context))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle it by its name, as Django's tasks, and what one call may change.
+
+        What belongs to the code, such as a back-off, is what the code says there.
+        """
+        reduced: tuple[Any, ...] = DjangoTask.__reduce__(self)  # type: ignore[assignment]
+        rebuild, (told,) = reduced
+        return rebuild, ({**told, "options": self.options.changeable},)
+
+    @classmethod
+    def _reconstruct(cls, told: dict[str, Any]) -> "Task":
+        options = told.pop("options")
+        made: Task = DjangoTask._reconstruct.__func__(cls, told)  # type: ignore[attr-defined]
+        defined: Task = import_string(made.module_path)
+        return replace(made, options=defined.options.overridden(options))
 
     def using(
         self,
@@ -120,11 +148,11 @@ class Task(DjangoTask):
     def enqueue_on_commit(self, *args: Any, **kwargs: Any) -> None:
         """Store one call after the current transaction, at once without one.
 
-        The call is checked and encoded now; a later change of its arguments
-        does not travel.
+        The call is checked and encoded now, and the context that travels is that
+        of now; a later change of its arguments does not travel.
         """
-        wire_args, wire_kwargs = self.encode_call(args, kwargs)
-        transaction.on_commit(partial(self._enqueue_encoded, wire_args, wire_kwargs))
+        call, carried = self.encode_call(args, kwargs), capture()
+        transaction.on_commit(partial(self._enqueue_encoded, *call, carried=carried))
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """Run the function here with encoded arguments; return it encoded."""
@@ -174,8 +202,11 @@ class Task(DjangoTask):
                 raise
         return encoded
 
-    def _enqueue_encoded(self, args: list[Any], kwargs: dict[str, Any]) -> None:
-        self.get_backend().enqueue(self.due(), args, kwargs)
+    def _enqueue_encoded(
+        self, args: list[Any], kwargs: dict[str, Any], *, carried: Carried
+    ) -> None:
+        with activated(carried):
+            self.get_backend().enqueue(self.due(), args, kwargs)
 
     def _decoded(
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -198,13 +229,18 @@ def plain_task(func: Callable[..., Any], **fields_and_options: Any) -> DjangoTas
     """Build what ``django.tasks.task`` asked for on one of our backends.
 
     With an option of ours it becomes a ``Task`` of ours; without, it stays
-    Django's and keeps Django's rule for arguments.
+    Django's and keeps Django's rule for arguments. Workers find it by its
+    function, whatever name its module has for it.
     """
     ours = {
         name: fields_and_options.pop(name)
         for name in list(fields_and_options)
         if name not in {"priority", "backend", "queue_name", "takes_context"}
     }
-    if not ours:
-        return DjangoTask(func=func, **fields_and_options)
-    return Task(func=func, options=TaskOptions.parse(ours), **fields_and_options)
+    made: DjangoTask
+    if ours:
+        made = Task(func=func, options=TaskOptions.parse(ours), **fields_and_options)
+    else:
+        made = DjangoTask(func=func, **fields_and_options)
+    registry.register(made.module_path, lambda: made)
+    return made

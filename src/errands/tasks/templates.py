@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Callable, Iterator
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from string import Formatter
 from typing import Any
 
@@ -14,6 +14,11 @@ def check_options(
     options: TaskOptions, function: Callable[..., Any], *, skipped: int
 ) -> None:
     """Raise where options do not fit the function they are for."""
+    if isgeneratorfunction(function) or isasyncgenfunction(function):
+        raise TypeError(
+            f"{function.__name__} is a generator: calling it runs none of its lines. "
+            "Return a list instead of yielding, or nothing at all."
+        )
     if options.transactional and iscoroutinefunction(function):
         raise TypeError(
             f"{function.__name__} is async and cannot be transactional: a transaction "

@@ -38,7 +38,7 @@ from errands.tasks.signals import tell
 from errands.worker import leftovers
 from errands.worker.attempt import Attempt
 from errands.worker.connections import clean_connections, kept, renew_connections
-from errands.worker.oversight import Oversight
+from errands.worker.oversight import Oversight, Watch
 from errands.worker.surroundings import Surroundings
 from errands.worker.transactional import in_one_transaction
 from errands.worker.workplace import Attempted, Workplace
@@ -104,8 +104,8 @@ class Attempts:
         try:
             if attempt.is_async:
                 return attempt.context.run(async_to_sync(self._arun), attempt, place)
-            with self._oversight.of(attempt, place):
-                return attempt.context.run(self._run, attempt)
+            with self._oversight.of(attempt, place) as watch:
+                return attempt.context.run(self._run, attempt, watch)
         except BaseException as escaped:  # noqa: BLE001 - logged
             return self._broken(attempt, escaped)
 
@@ -113,7 +113,8 @@ class Attempts:
         """Run an attempt at an async task on this loop; never raises."""
         try:
             await _renewed()
-            with self._oversight.of(attempt, place):
+            with self._oversight.of(attempt, place) as watch:
+                watch.start_time()
                 terms = self._terms(attempt)
                 outcome = await _alone(aperform(attempt.task, attempt.result, terms))
             left_open = await sync_to_async(clean_connections)()
@@ -159,14 +160,16 @@ class Attempts:
         if is_heard(task_started):
             tell(task_started, type(self._backend), task_result=attempt.result)
 
-    def _run(self, attempt: Attempt) -> Attempted:
+    def _run(self, attempt: Attempt, watch: Watch) -> Attempted:
         if attempt.options.transactional:
-            run = partial(self._performed, attempt)
+            run = partial(self._performed, attempt, watch)
             return in_one_transaction(self._workplace.store, attempt, run)
-        outcome = self._performed(attempt)
+        outcome = self._performed(attempt, watch)
         return attempt.ended(attempt.judged(outcome, clean_connections()))
 
-    def _performed(self, attempt: Attempt) -> Outcome:
+    def _performed(self, attempt: Attempt, watch: Watch) -> Outcome:
+        # Not before: SQLite lets one transaction after the other begin.
+        watch.start_time()
         return perform(attempt.task, attempt.result, self._terms(attempt))
 
     def _terms(self, attempt: Attempt) -> Terms:

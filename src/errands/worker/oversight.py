@@ -13,6 +13,7 @@ import threading
 import time
 from datetime import timedelta
 from math import inf
+from typing import Self
 
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, TaskTimeout
@@ -56,10 +57,14 @@ class Watch:
         self._task = (attempt.claim.id, attempt.claim.token)
         self._timeout = attempt.timeout
 
-    def __enter__(self) -> None:
-        """Begin to watch; the time of the attempt runs from now on."""
+    def __enter__(self) -> Self:
+        """Begin to watch: a cancel arrives from now on."""
+        self._oversight.workplace.controls[self._task] = self._attempt.control
+        return self
+
+    def start_time(self) -> None:
+        """Let the time of the attempt run: its first line is next."""
         workplace, control = self._oversight.workplace, self._attempt.control
-        workplace.controls[self._task] = control
         if self._timeout is not None:
             timeout = min(self._timeout, LONGEST_TIMEOUT)
             overdue = min(timeout + settings().timeout_grace, LONGEST_TIMEOUT)
