@@ -41,6 +41,7 @@ from errands.queue.rescuing import tell_if_ended
 from errands.queue.suspects import IdlePicker, SuspectPicker
 from errands.tasks.outcomes import Interrupted, Outcome, Snoozed
 from errands.worker.announcing import Announcer, is_of_interest
+from errands.worker.connections import renew_after_outage
 from errands.worker.heartbeat import Heartbeat
 from errands.worker.outage import Outage
 from errands.worker.pace import Pace
@@ -95,6 +96,7 @@ class Courier:
 
     def _go_round(self) -> None:
         self._gather()
+        renew_after_outage()
         self._bell.look()
         if self._is_ahead:
             self._claim()

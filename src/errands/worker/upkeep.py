@@ -21,7 +21,7 @@ from errands.queue.suspects import suspects_wait
 from errands.queue.waking import wake
 from errands.tasks.sweeps import run_sweeps
 from errands.worker.announcing import Announcer
-from errands.worker.connections import clean_connections
+from errands.worker.connections import clean_connections, renew_after_outage
 from errands.worker.outage import Outage
 from errands.worker.oversight import relay_cancels
 from errands.worker.workplace import UPKEEP_POLL_SECONDS, Workplace
@@ -74,6 +74,7 @@ class Upkeep(threading.Thread):
 
     def keep_up(self) -> float:
         """Do what is due; return the seconds until something is due again."""
+        renew_after_outage()
         if time.monotonic() >= self._look_at:
             self._look()
         if time.monotonic() >= self._sweep_at:
