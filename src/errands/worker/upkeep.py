@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty
 
@@ -41,8 +42,11 @@ class Upkeep(threading.Thread):
     unasked; each 6 s while a waker is at work.
     """
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(
+        self, workplace: Workplace, *, may_judge: Callable[[], bool] = lambda: True
+    ) -> None:
         super().__init__(name="errands-upkeep", daemon=True)
+        self._may_judge = may_judge
         self._store: Store = workplace.store
         self._workplace = workplace
         self._bell = workplace.bells.upkeep
@@ -122,7 +126,8 @@ class Upkeep(threading.Thread):
     def _tend(self) -> None:
         """Look after the tasks of the queue; one question where all is well."""
         states = self._store.states()
-        if TaskState.RUNNING in states and rescue_lost(self._store):
+        may_rescue = TaskState.RUNNING in states and self._may_judge()
+        if may_rescue and rescue_lost(self._store):
             states.add(TaskState.SUSPECT)
         if TaskState.SUSPECT in states:
             self._look_for_suspects()
