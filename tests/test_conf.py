@@ -66,9 +66,11 @@ def test_threads_that_no_system_would_survive_are_refused(number):
 
 
 @pytest.mark.parametrize("key", ["CRASHES", "RELEASES"])
-@pytest.mark.parametrize("number", [0, -1])
-def test_a_number_below_one_is_refused(key, number):
-    assert refusal({key: number}) == f"ERRANDS['{key}'] is {number}; it takes 1 or more."
+@pytest.mark.parametrize("number", [0, -1, 32_768])
+def test_a_number_that_no_row_can_count_to_is_refused(key, number):
+    assert refusal({key: number}) == (
+        f"ERRANDS['{key}'] is {number}; it takes 1 to 32,767."
+    )
 
 
 @pytest.mark.parametrize("key", ["HEARTBEAT", "SWEEP"])
@@ -110,7 +112,7 @@ def test_results_cannot_be_kept_for_less_than_no_time(key):
     "configured",
     [
         {"THREADS": 1, "COROUTINES": 1, "CRASHES": 1, "RELEASES": 1},
-        {"THREADS": 1_000, "COROUTINES": 10_000},
+        {"THREADS": 1_000, "COROUTINES": 10_000, "CRASHES": 32_767, "RELEASES": 32_767},
         {"GRACE": 0 * SECOND, "TIMEOUT_GRACE": 0 * SECOND},
         {"UNKNOWN_TASK_PATIENCE": 0 * SECOND, "MAIL_FAILURES_EVERY": 0 * SECOND},
         {"KEEP_SUCCEEDED": 0 * SECOND, "KEEP_FAILED": NEVER},

@@ -101,7 +101,9 @@ THREADS = Values(f"1 to {MOST_THREADS:,}", range(1, MOST_THREADS + 1).__contains
 COROUTINES = Values(
     f"1 to {MOST_COROUTINES:,}", range(1, MOST_COROUTINES + 1).__contains__
 )
-COUNT = Values("1 or more", lambda number: number >= 1)
+# What the column holds that counts them.
+MOST_COUNTED = 32_767
+COUNT = Values(f"1 to {MOST_COUNTED:,}", range(1, MOST_COUNTED + 1).__contains__)
 PERIOD = Values(
     f"a timedelta above zero, at most {LONGEST.days} days",
     lambda period: NOTHING < period <= LONGEST,

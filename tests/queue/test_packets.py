@@ -4,10 +4,11 @@ import json
 from uuid import uuid4
 
 import pytest
+from django.db import DataError
 
 from errands.exceptions import ArgumentError
 from errands.queue.records import Requeue
-from errands.queue.statements.packets import batched, check_size, wires_of
+from errands.queue.statements.packets import check_size, parts_of, wires_of
 from errands.queue.statements.rows import CallRow
 
 MEGABYTE = 1_048_576
@@ -52,10 +53,24 @@ def test_a_call_that_no_packet_can_carry_is_refused_with_the_remedy():
     )
 
 
+def test_a_call_of_single_quotes_is_measured_as_it_is_sent():
+    with pytest.raises(ArgumentError):
+        check_size("'" * (MEGABYTE // 2), MEGABYTE)
+
+
 def test_outcomes_are_divided_and_keep_their_order():
-    records = [record(number, "x" * MEGABYTE) for number in range(5)]
+    records = [record(number, "\"'\\" * 50_000) for number in range(5)]
 
-    parts = list(batched(records))
+    parts = list(parts_of(records, 2 * MEGABYTE))
 
-    assert [len(part) for part in parts] == [2, 2, 1]
-    assert [one for part in parts for one in part] == records
+    assert [row[0] for part in parts for row in json.loads(part)] == list(range(5))
+    assert [len(json.loads(part)) for part in parts] == [2, 3]
+    for part in parts:
+        check_size(part, 2 * MEGABYTE)
+
+
+def test_an_outcome_that_no_packet_can_carry_is_refused_and_holds_up_no_outage():
+    with pytest.raises(DataError) as raised:
+        list(parts_of([record(1, "a" * MEGABYTE)], MEGABYTE))
+
+    assert "which takes 1,048,576 (max_allowed_packet)" in str(raised.value)

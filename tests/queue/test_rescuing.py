@@ -54,6 +54,31 @@ def test_an_expired_worker_cannot_revive_itself(worker, store):
     assert not liveness.heartbeat(store.alias, worker.identity.id, LEASE)
 
 
+def test_what_nobody_has_rescued_goes_on_under_the_next_id(worker, new_worker, store):
+    tasks.nothing.enqueue()
+    claims = worker.claim()
+    worker.expire()
+    fresh = new_worker()
+
+    handed_over = store.hand_over(worker.identity.id, to=fresh.identity.id)
+
+    assert handed_over == 1
+    assert rescuing.rescue_lost(store) == []
+    assert worker.succeed(claims) == {claims[0].id}
+
+
+def test_what_somebody_has_rescued_is_not_handed_over(worker, new_worker, store):
+    tasks.nothing.enqueue()
+    claims = worker.claim()
+    worker.expire()
+    rescuing.rescue_lost(store)
+
+    handed_over = store.hand_over(worker.identity.id, to=new_worker().identity.id)
+
+    assert handed_over == 0
+    assert worker.succeed(claims) == set()
+
+
 def test_a_heartbeat_extends_the_lease(worker, store):
     assert liveness.heartbeat(store.alias, worker.identity.id, LEASE)
 

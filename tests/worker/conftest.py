@@ -67,6 +67,7 @@ class RememberingStore:
         self.batches: list[int] = []
         self.released: list[Claim] = []
         self.lost: set[int] = set()
+        self.handed_over: list[tuple[UUID, UUID]] = []
         self.asked: list[int] = []
         self.outage: list[Error] = []
 
@@ -99,6 +100,11 @@ class RememberingStore:
 
     def held_by(self, worker: str, limit: int) -> list[Claim]:
         return self.held
+
+    def hand_over(self, worker_id: UUID, *, to: UUID) -> int:
+        self._may_fail()
+        self.handed_over.append((worker_id, to))
+        return len(self.held)
 
     def is_drained(self, selection: Selection) -> bool:
         return not self.ready

@@ -9,6 +9,7 @@ from errands.worker import connections as worker_connections
 from errands.worker.connections import (
     clean_connections,
     kept,
+    renew_after_outage,
     renew_connections,
 )
 from errands.worker.outage import turns
@@ -72,15 +73,45 @@ def test_one_that_was_cut_by_an_outage_is_replaced_at_once(monkeypatch):
     assert cutting.number() != number or number == 0
 
 
-def test_an_outage_in_the_middle_of_an_attempt_is_not_forgotten(monkeypatch, asked):
+def test_one_that_still_answers_after_an_outage_is_replaced(monkeypatch):
+    connection.ensure_connection()
+    before = connection.connection
+    clean_connections()
+    monkeypatch.setattr(turns, "missed", turns.missed + 1)
+
+    renew_connections()
+    connection.ensure_connection()
+
+    # A server that has handed over to another one answers, and refuses to write.
+    assert connection.connection is not before
+
+
+def test_an_outage_in_the_middle_of_an_attempt_is_not_forgotten(monkeypatch):
     connection.ensure_connection()
     monkeypatch.setattr(turns, "missed", turns.missed + 1)
     clean_connections()
 
     renew_connections()
+    renewed = connection.connection
+    connection.ensure_connection()
+    opened = connection.connection
     renew_connections()
 
-    assert len(asked) == 1
+    assert renewed is None
+    assert connection.connection is opened
+
+
+def test_a_loop_opens_its_own_anew_where_another_has_met_an_outage(monkeypatch):
+    connection.ensure_connection()
+    before = connection.connection
+
+    renew_after_outage()
+    kept_without_one = connection.connection is before
+    monkeypatch.setattr(turns, "missed", turns.missed + 1)
+    renew_after_outage()
+
+    assert kept_without_one
+    assert connection.connection is None
 
 
 def test_nobody_is_asked_while_one_task_follows_the_other(asked):

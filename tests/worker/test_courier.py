@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
+from uuid import uuid4
 
 import pytest
 from django.db import OperationalError
@@ -315,6 +316,26 @@ def test_what_is_in_hand_is_not_taken_for_a_lost_answer(courier, workplace, reme
     round_of(courier)
 
     assert remembering.released == []
+
+
+def test_what_nobody_took_from_a_process_that_was_given_up_stays_in_its_hand(
+    courier, workplace, heartbeat, remembering
+):
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    remembering.held = [*waiting_in(workplace), claim_of(7)]
+    given_up, heartbeat.identity = heartbeat.identity, SimpleNamespace(id=uuid4())
+
+    heartbeat.may_claim = False
+    round_of(courier)
+    before_its_row_is_there = [*remembering.handed_over]
+    heartbeat.may_claim = True
+    round_of(courier)
+    round_of(courier)
+
+    assert before_its_row_is_there == []
+    assert remembering.handed_over == [(given_up.id, heartbeat.identity.id)]
+    assert [claim.id for claim in remembering.released] == [7]
 
 
 def test_a_stopping_courier_releases_what_has_not_started_and_claims_nothing(

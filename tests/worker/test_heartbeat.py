@@ -87,6 +87,27 @@ def test_nothing_may_be_claimed_a_lease_after_the_last_beat(heartbeat, monkeypat
     assert not heartbeat.may_claim
 
 
+def test_who_was_not_heard_for_long_takes_nobody_for_lost_for_a_lease(
+    heartbeat, monkeypatch
+):
+    now = [1000.0]
+    monkeypatch.setattr(heartbeat_module.time, "monotonic", lambda: now[0])
+    lease, pause = settings().lease.total_seconds(), settings().heartbeat.total_seconds()
+    heartbeat.beat()
+    judged = [heartbeat.may_judge]
+
+    now[0] += lease - pause + 0.1
+    judged.append(heartbeat.may_judge)
+    heartbeat.beat()
+    judged.append(heartbeat.may_judge)
+    for _ in range(int(lease / pause)):
+        now[0] += pause
+        heartbeat.beat()
+    judged.append(heartbeat.may_judge)
+
+    assert judged == [True, False, False, True]
+
+
 def test_a_retired_worker_is_gone_and_does_not_come_back(heartbeat, is_registered):
     heartbeat.beat()
 

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import OperationalError
+from django.db import InternalError, OperationalError
 from django.db.models import F
 from django.tasks.signals import task_started
 from django.utils import timezone
@@ -248,11 +248,12 @@ def test_a_task_of_one_chance_that_is_interrupted_is_lost(settled):
     assert ResultRow.objects.get().status == ResultStatus.LOST
 
 
+@pytest.mark.parametrize("refusal", [OperationalError, InternalError])
 def test_a_task_of_one_chance_waits_where_the_database_is_away_at_its_start(
-    real_workplace: Workplace, attempts: Attempts, claim, monkeypatch
+    real_workplace: Workplace, attempts: Attempts, claim, monkeypatch, refusal
 ):
     def away(claim: Claim) -> bool:
-        raise OperationalError("away")
+        raise refusal("cannot execute UPDATE in a read-only transaction")
 
     tasks.never_twice.enqueue()
     taken = claim()

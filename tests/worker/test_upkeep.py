@@ -106,6 +106,19 @@ def test_what_a_worker_without_a_row_holds_is_rescued(upkeep, real_workplace):
     assert (row.state, row.crashes) == (TaskState.READY, 1)
 
 
+def test_nobody_is_taken_for_lost_while_the_database_may_be_why_they_are_silent(
+    real_workplace,
+):
+    upkeep = Upkeep(real_workplace, may_judge=lambda: False)
+    tasks.nothing.enqueue()
+    real_workplace.store.claim(uuid4(), Selection(), 1)
+
+    upkeep.keep_up()
+
+    row = TaskRow.objects.get()
+    assert (row.state, row.crashes) == (TaskState.RUNNING, 0)
+
+
 def test_sweeps_run_once_per_interval(upkeep, monkeypatch):
     swept: list[int] = []
     monkeypatch.setattr(sweeps, "_sweeps", [lambda: swept.append(1)])

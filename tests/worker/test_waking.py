@@ -15,6 +15,7 @@ from errands.worker.bell import Bell, Bells
 from errands.worker.glancing import Glancing
 from errands.worker.inotify import Inotify
 from errands.worker.waking import Waker
+from errands.worker.watching import Watching
 from errands.worker.wiring import Wiring
 from tests.testapp import tasks
 
@@ -197,6 +198,21 @@ def test_what_this_process_enqueues_rings_without_any_wiring(waker, real_workpla
     tasks.nothing.enqueue()
 
     assert real_workplace.outbox.get_nowait() is None
+
+
+def test_another_file_in_the_place_of_the_watched_one_is_an_outage(
+    alias_of, bells, tmp_path
+):
+    path, another = tmp_path / "shop.sqlite3", tmp_path / "another.sqlite3"
+    another.touch()
+    alias = alias_of({"ENGINE": "django.db.backends.sqlite3", "NAME": path})
+
+    with Watching(alias) as watching:
+        path.unlink()
+        watching.wait(bells)
+        another.rename(path)
+        with pytest.raises(OperationalError, match=f"another file is at {path} now"):
+            watching.wait(bells)
 
 
 def test_of_a_file_that_is_not_there_nobody_is_told(tmp_path):

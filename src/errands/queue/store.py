@@ -238,6 +238,20 @@ class Store:
         with self._cursor() as cursor:
             return self._statements.running(cursor, worker, limit)
 
+    @runs_again
+    def hand_over(self, worker_id: UUID, *, to: UUID) -> int:
+        """Let what one id holds be held by another; return how many tasks.
+
+        What has been rescued is not held any more. Tokens stay.
+        """
+        with self._cursor() as cursor:
+            cursor.execute(
+                "UPDATE errands_task SET worker = %s "
+                f"WHERE worker = %s AND state = {TaskState.RUNNING:d}",
+                [to.hex, worker_id.hex],
+            )
+            return int(cursor.rowcount)
+
     def states(self) -> set[TaskState]:
         """Return which of running, blocked and suspect tasks there are."""
         with self._cursor() as cursor:

@@ -21,7 +21,7 @@ from functools import partial
 from typing import Any
 
 from asgiref.sync import async_to_sync, sync_to_async
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, InternalError, OperationalError
 from django.tasks.signals import task_started
 
 from errands.conf import settings
@@ -47,6 +47,8 @@ logger = logging.getLogger("errands.worker")
 
 UNKNOWN_TASK_PAUSE = timedelta(seconds=60)
 OUTAGE_PAUSE = timedelta(seconds=5)
+# The last is what PostgreSQL says while it only reads, as after a failover.
+AWAY = OperationalError, InterfaceError, InternalError
 # A key of the metadata that no task may use: when a worker first had no such task.
 MISSED_SINCE = "_missed_since"
 
@@ -83,7 +85,7 @@ class Attempts:
                 self._surroundings.restore()
             renew_connections()
             return attempt.context.run(self._prepared, attempt)
-        except (OperationalError, InterfaceError):
+        except AWAY:
             logger.warning("Task id=%s could not be prepared", claim.uuid, exc_info=True)
             clean_connections()
             return attempt.ended(Snoozed(OUTAGE_PAUSE))

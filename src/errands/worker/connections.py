@@ -2,9 +2,11 @@
 
 While nobody uses one it may be cut: by a restart of the server, or by what stands
 between and counts idle seconds. To ask before each attempt would cost as much as a
-small one; so a thread asks where it was idle for 5 s, and where a loop of its
-process has found the database away. A restart is one of those: a task is claimed
-over a connection that was cut as well.
+small one; so a thread asks where it was idle for 5 s. Where a loop of its process
+has found the database away, it opens them anew without asking: what still answers
+may be a server that only reads now, since another one has taken over, or a file
+that has been replaced. A restart is one of those: a task is claimed over a
+connection that was cut as well.
 """
 
 import time
@@ -42,7 +44,12 @@ class Kept(local):
     def may_be_cut(self) -> bool:
         """Whether to ask them before they are used again."""
         is_idle = time.monotonic() - self._left_at > IDLE_SECONDS
-        return is_idle or self._missed != turns.missed
+        return is_idle or self.are_of_before
+
+    @property
+    def are_of_before(self) -> bool:
+        """Whether the database was away since they were asked."""
+        return self._missed != turns.missed
 
     def leave(self) -> None:
         """Note that nobody uses them from now on."""
@@ -92,16 +99,28 @@ def callers_transactions() -> Iterator[None]:
 def renew_connections() -> None:
     """Close those of this thread's connections that were cut while it was idle.
 
-    They are asked where that may be; see above. A caller's transactions are left
-    alone.
+    They are asked where that may be, and all are closed where the database was away;
+    see above. A caller's transactions are left alone.
     """
     if not kept.may_be_cut:
         return
+    are_of_before = kept.are_of_before
     kept.note_asked()
     for connection in connections.all(initialized_only=True):
         is_callers = connection.in_atomic_block or connection.alias in _callers.get()
-        if connection.connection is not None and not (is_callers or _answers(connection)):
+        if connection.connection is None or is_callers:
+            continue
+        if are_of_before:
+            with suppress(Error):
+                connection.close()
+        elif not _answers(connection):
             _discard(connection)
+
+
+def renew_after_outage() -> None:
+    """Let a loop of this process open its connections anew where another one has to."""
+    if kept.are_of_before:
+        renew_connections()
 
 
 def clean_connections() -> list[str]:

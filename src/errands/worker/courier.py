@@ -22,6 +22,9 @@ the *answer* to a claim is lost, they say so too and we are alive; therefore
 after every outage what the database says we hold is compared with what we do
 hold, and the difference is released. If the answer to a settle is lost, the
 outcome is settled again: the results hold our token, or the row still does.
+
+Where our lease has ended, as in a long outage, and nobody has rescued what we hold,
+we go on holding it under our fresh id.
 """
 
 import logging
@@ -41,6 +44,7 @@ from errands.queue.rescuing import tell_if_ended
 from errands.queue.suspects import IdlePicker, SuspectPicker
 from errands.tasks.outcomes import Interrupted, Outcome, Snoozed
 from errands.worker.announcing import Announcer, is_of_interest
+from errands.worker.connections import renew_after_outage
 from errands.worker.heartbeat import Heartbeat
 from errands.worker.outage import Outage
 from errands.worker.pace import Pace
@@ -72,6 +76,7 @@ class Courier:
         self._share = Share(workplace)
         self._has_pools = workplace.options.selection.has_pools
         self._pace = Pace(workplace.options.threads)
+        self._known_as = heartbeat.identity.id
         self._in_hand: dict[int, Claim] = {}
         self._unsettled: list[Attempted] = []
         self._to_announce = 0
@@ -95,7 +100,9 @@ class Courier:
 
     def _go_round(self) -> None:
         self._gather()
+        renew_after_outage()
         self._bell.look()
+        self._take_along()
         if self._is_ahead:
             self._claim()
         self._settle()
@@ -293,6 +300,13 @@ class Courier:
             self._store.release(unknown)
             logger.warning("released %d claims whose answer was lost", len(unknown))
         self._is_unsure = False
+
+    def _take_along(self) -> None:
+        """Hold under a fresh id what we still held under the one given up."""
+        known_as = self._heartbeat.identity.id
+        if known_as != self._known_as and self._heartbeat.may_claim:
+            self._store.hand_over(self._known_as, to=known_as)
+            self._known_as, self._is_unsure = known_as, True
 
     def _is_unknown(self, claim: Claim) -> bool:
         known = self._in_hand.get(claim.id)

@@ -48,8 +48,8 @@ class Crew:
             slots=slots,
             name=identity.name,
         )
-        upkeep = Upkeep(workplace)
         heartbeat = Heartbeat(workplace, identity)
+        upkeep = Upkeep(workplace, may_judge=lambda: heartbeat.may_judge)
         attempts = Attempts(workplace, may_start=lambda: heartbeat.may_claim)
         loop = Loop(workplace, attempts)
         executors = [

@@ -10,6 +10,9 @@ Only this thread writes the worker's row. If we die between a fresh id and its
 row, nothing was claimed under it. A process that slept past its lease (SIGSTOP,
 a suspended laptop) finds that it was given up; what it still runs is fenced by
 its tokens, and it goes on under a fresh id.
+
+Whose beats did not get through for so long that others' leases may have ended as
+well takes nobody for lost, until there was time for the others to beat again.
 """
 
 import logging
@@ -40,7 +43,8 @@ class Heartbeat(threading.Thread):
         self._workplace = workplace
         self._alias = workplace.store.alias
         self._lease = settings().lease
-        self._alive_until = 0.0
+        self._alive_until = self._judges_from = 0.0
+        self._beat_at: float | None = None
         self._is_registered = False
         self._is_retired = False
         self._lock = threading.Lock()
@@ -49,6 +53,12 @@ class Heartbeat(threading.Thread):
     def may_claim(self) -> bool:
         """Whether the row is sure to be alive."""
         return time.monotonic() < self._alive_until
+
+    @property
+    def may_judge(self) -> bool:
+        """Whether the silence of others is theirs, and not that of the database."""
+        now = time.monotonic()
+        return not self._was_unheard(now) and now >= self._judges_from
 
     def run(self) -> None:
         """Beat until the process ends."""
@@ -76,6 +86,9 @@ class Heartbeat(threading.Thread):
             if registers:
                 liveness.register(self._alias, self.identity, self._lease)
                 self._is_registered = True
+            if self._was_unheard(asked_at):
+                self._judges_from = asked_at + self._lease.total_seconds()
+            self._beat_at = asked_at
             self._alive_until = asked_at + self._lease.total_seconds()
         if registers:
             self._workplace.outbox.put(None)
@@ -94,6 +107,14 @@ class Heartbeat(threading.Thread):
         """
         self._is_retired = True
         self._alive_until = 0.0
+
+    def _was_unheard(self, now: float) -> bool:
+        """Return whether the last beat is so old that others' leases may have ended."""
+        if self._beat_at is None:
+            return False
+        lease, pause = self._lease, settings().heartbeat
+        longest = max(lease - pause, (lease + pause) / 2)
+        return now - self._beat_at > longest.total_seconds()
 
     def _extend(self) -> bool:
         return liveness.heartbeat(self._alias, self.identity.id, self._lease)

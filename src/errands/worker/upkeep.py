@@ -8,6 +8,7 @@ import logging
 import random
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty
 
@@ -21,7 +22,7 @@ from errands.queue.suspects import suspects_wait
 from errands.queue.waking import wake
 from errands.tasks.sweeps import run_sweeps
 from errands.worker.announcing import Announcer
-from errands.worker.connections import clean_connections
+from errands.worker.connections import clean_connections, renew_after_outage
 from errands.worker.outage import Outage
 from errands.worker.oversight import relay_cancels
 from errands.worker.workplace import UPKEEP_POLL_SECONDS, Workplace
@@ -41,8 +42,11 @@ class Upkeep(threading.Thread):
     unasked; each 6 s while a waker is at work.
     """
 
-    def __init__(self, workplace: Workplace) -> None:
+    def __init__(
+        self, workplace: Workplace, *, may_judge: Callable[[], bool] = lambda: True
+    ) -> None:
         super().__init__(name="errands-upkeep", daemon=True)
+        self._may_judge = may_judge
         self._store: Store = workplace.store
         self._workplace = workplace
         self._bell = workplace.bells.upkeep
@@ -74,6 +78,7 @@ class Upkeep(threading.Thread):
 
     def keep_up(self) -> float:
         """Do what is due; return the seconds until something is due again."""
+        renew_after_outage()
         if time.monotonic() >= self._look_at:
             self._look()
         if time.monotonic() >= self._sweep_at:
@@ -121,7 +126,8 @@ class Upkeep(threading.Thread):
     def _tend(self) -> None:
         """Look after the tasks of the queue; one question where all is well."""
         states = self._store.states()
-        if TaskState.RUNNING in states and rescue_lost(self._store):
+        may_rescue = TaskState.RUNNING in states and self._may_judge()
+        if may_rescue and rescue_lost(self._store):
             states.add(TaskState.SUSPECT)
         if TaskState.SUSPECT in states:
             self._look_for_suspects()

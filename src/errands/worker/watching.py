@@ -8,6 +8,10 @@ every 20 ms.
 
 An event comes with the last page of a commit, an instant before the commit
 itself: after an event the version is asked for until it changes, for 64 ms.
+
+Where another file stands in its place (deleted and migrated again, or restored),
+what was opened is a file that nobody else sees any more. To this process that is an
+outage: all its loops open their connections anew.
 """
 
 import time
@@ -15,6 +19,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from django.db import OperationalError
+
+from errands.sidecar import close_sidecars
 from errands.worker.bell import PAUSE_SECONDS, Bells
 from errands.worker.inotify import Inotify
 from errands.worker.wiring import Wiring
@@ -41,6 +48,9 @@ class Watching(Wiring):
                 bells.ring_all()
                 time.sleep(PAUSE_SECONDS)
                 return
+        if self._is_replaced():
+            close_sidecars()
+            raise OperationalError(f"another file is at {self._path} now")
 
     def __exit__(self, *error: Any) -> None:
         """Close connection and watch."""
@@ -51,8 +61,9 @@ class Watching(Wiring):
     def _open(self) -> None:
         self._connection.ensure_connection()
         self._version = self._read_version()
-        path = str(self._connection.settings_dict["NAME"])
-        beside = [Path(path), Path(f"{path}-wal")]
+        self._path = path = Path(str(self._connection.settings_dict["NAME"]))
+        self._file = _identity(path)
+        beside = [path, Path(f"{path}-wal")]
         with suppress(OSError):
             self._inotify = Inotify(*(each for each in beside if each.exists()))
 
@@ -67,7 +78,21 @@ class Watching(Wiring):
         before, self._version = self._version, self._read_version()
         return self._version != before
 
+    def _is_replaced(self) -> bool:
+        """Return whether there is another file; none yet is no reason to make one."""
+        found = _identity(self._path)
+        return None not in (found, self._file) and found != self._file
+
     def _read_version(self) -> int:
         with self._connection.wrap_database_errors:
             row = self._connection.connection.execute("PRAGMA data_version").fetchone()
         return int(row[0])
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Return which file a path means; None where it means none."""
+    try:
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    return found.st_dev, found.st_ino

@@ -26,9 +26,9 @@ from errands.queue.statements.gate import alone
 from errands.queue.statements.interface import Statements
 from errands.queue.statements.packets import (
     SMALL,
-    batched,
     check_size,
     packet_size,
+    parts_of,
     wires_of,
 )
 from errands.queue.statements.rows import (
@@ -299,8 +299,8 @@ class MySQLStatements(Statements):
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Lock running rows, copy them to the results, then delete them."""
         held = _held(cursor, records)
-        for some in batched(held):
-            cursor.execute(FINISH, [dumped(some)])
+        for wire in _wires(cursor, held):
+            cursor.execute(FINISH, [wire])
         ids = [record.id for record in held]
         if ids:
             cursor.execute(DELETE.format(ids=_places(ids)), ids)
@@ -309,8 +309,8 @@ class MySQLStatements(Statements):
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
         """Make running rows claimable again; return their ids."""
         held = _held(cursor, records)
-        for some in batched(held):
-            cursor.execute(REQUEUE, [dumped(some)])
+        for wire in _wires(cursor, held):
+            cursor.execute(REQUEUE, [wire])
         return {record.id for record in held}
 
     def stage(self, cursor: CursorWrapper, limit: int) -> int:
@@ -412,6 +412,16 @@ def _held[R: (Finish, Requeue)](cursor: CursorWrapper, records: Sequence[R]) -> 
         if token == record.token and not is_kept:
             held.append(record)
     return held
+
+
+def _wires(
+    cursor: CursorWrapper, records: Sequence[Finish] | Sequence[Requeue]
+) -> Iterable[str]:
+    """Return records as JSON; the server is asked what it takes where they are large."""
+    if not records:
+        return []
+    wire = dumped(records)
+    return [wire] if len(wire) <= SMALL else parts_of(records, packet_size(cursor))
 
 
 def _forget(cursor: CursorWrapper, sql: str, values: Sequence[Parameter]) -> int:

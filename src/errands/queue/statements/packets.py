@@ -8,30 +8,36 @@ first: divided where it consists of parts, refused where it does not.
 import json
 from collections.abc import Iterator, Sequence
 
+from django.db import DataError
 from django.db.backends.utils import CursorWrapper
 
 from errands.exceptions import ArgumentError
 from errands.queue.records import Finish, Requeue
-from errands.queue.statements.rows import CallRow
+from errands.queue.statements.rows import CallRow, dumped
 
 # What passes without asking the server, and the most that is sent at once.
 SMALL, LARGEST = 250_000, 12_000_000
 PACKET_OVERHEAD = 65_536
 
 
-def batched[R: (Finish, Requeue)](records: Sequence[R]) -> Iterator[Sequence[R]]:
-    """Divide records so that each part fits a packet of 16 MB, escaped."""
-    batch, size = list[R](), 0
-    for record in records:
-        length = len(record.errors) + len(record.metadata or "")
-        length += len(getattr(record, "return_value", None) or "")
-        if batch and size + length > LARGEST // 4:
-            yield batch
-            batch, size = [], 0
-        batch.append(record)
-        size += length
-    if batch:
-        yield batch
+def parts_of(records: Sequence[Finish] | Sequence[Requeue], packet: int) -> Iterator[str]:
+    """Return records as JSON, in parts that fit a packet, escaped.
+
+    ``DataError`` for one that no packet can carry: its task ends by being refused.
+    """
+    wire = dumped(records)
+    needed, is_alone = _size_of(wire), len(records) == 1
+    if needed <= (packet if is_alone else min(packet, LARGEST)):
+        yield wire
+    elif is_alone:
+        raise DataError(
+            f"its record needs {needed:,} bytes on its way to the database, which takes "
+            f"{packet:,} (max_allowed_packet)"
+        )
+    else:
+        half = len(records) // 2
+        yield from parts_of(records[:half], packet)
+        yield from parts_of(records[half:], packet)
 
 
 def wires_of(calls: Sequence[CallRow], packet: int) -> Iterator[str]:
@@ -56,11 +62,16 @@ def packet_size(cursor: CursorWrapper) -> int:
 
 
 def check_size(text: str, packet: int) -> None:
-    """Refuse a call that cannot be sent: quotes and backslashes are doubled."""
-    needed = len(text) + text.count('"') + text.count("\\") + PACKET_OVERHEAD
+    """Refuse a call that cannot be sent."""
+    needed = _size_of(text)
     if needed > packet:
         raise ArgumentError(
             f"The call needs {needed:,} bytes on its way to the database, which takes "
             f"{packet:,} (max_allowed_packet). Store a file and pass its name, or "
             "raise the setting."
         )
+
+
+def _size_of(text: str) -> int:
+    """Return the bytes a text of ASCII needs: quotes and backslashes are doubled."""
+    return len(text) + sum(map(text.count, "\"'\\")) + PACKET_OVERHEAD
