@@ -47,8 +47,13 @@ class Hand:
     def settle(self, claims: list[Claim], outcome: Outcome) -> set[int]:
         """Settle claims with one outcome."""
         now = instants.now()
-        return self.store.settle(
-            [Settlement(claim, outcome, now, now, self.identity.name) for claim in claims]
+        return set(
+            self.store.settle(
+                [
+                    Settlement(claim, outcome, now, now, self.identity.name)
+                    for claim in claims
+                ]
+            )
         )
 
     def succeed(self, claims: list[Claim], value: object = None) -> set[int]:

@@ -15,8 +15,10 @@ from django.utils import timezone
 
 from errands.conf import settings
 from errands.queue.claims import Claim
+from errands.queue.limits import MOST_KEYS
 from errands.queue.models import TaskRow
 from errands.queue.rescuing import rescue_lost
+from errands.queue.statements import statements_for
 from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.tasks.outcomes import AttemptError, Interrupted, Retry, Snoozed
@@ -66,6 +68,25 @@ def test_keys_do_not_wait_for_each_other(worker):
     assert [claim.concurrency_key for claim in claims] == [
         f"account:{n}" for n in (1, 2, 3)
     ]
+
+
+def test_no_transaction_takes_more_locks_than_a_server_has_room_for(worker, monkeypatch):
+    statements, taken = statements_for(connections["default"]), []
+    lock_keys = statements.lock_keys
+
+    def note(cursor, keys):
+        taken.append(len(keys))
+        lock_keys(cursor, keys)
+
+    monkeypatch.setattr(statements, "lock_keys", note)
+    one_each.enqueue_many([((account,), {}) for account in range(600)])
+
+    claims = worker.claim(limit=600)
+    ended = worker.succeed(claims)
+
+    assert len(claims) == len(ended) == 600
+    assert sum(taken) >= 1200
+    assert max(taken) <= MOST_KEYS
 
 
 def test_tasks_behind_many_of_a_full_key_are_claimed_at_once(worker):

@@ -191,6 +191,21 @@ def test_what_was_acknowledged_comes_back_to_be_announced(
     assert announced == [told]
 
 
+def test_what_the_database_refused_is_announced_and_counted_as_failed(
+    courier, workplace, remembering, end
+):
+    remembering.recorded = lambda each: replace(each, outcome=Failed(ERROR))
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+
+    end(*waiting_in(workplace), Succeeded("too much"))
+    round_of(courier)
+
+    (announced,) = waiting_in(workplace)
+    assert announced.settlement.outcome == Failed(ERROR)
+    assert (workplace.slots.succeeded, workplace.slots.failed) == (0, 1)
+
+
 @pytest.fixture
 def nobody_listens(monkeypatch, caplog) -> None:
     usual, _ = LOGGING[task_finished]

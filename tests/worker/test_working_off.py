@@ -5,8 +5,8 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
-from django.db import connection, transaction
-from django.tasks import TaskResultStatus
+from django.db import DataError, connection, transaction
+from django.tasks import TaskResult, TaskResultStatus
 from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 
@@ -14,6 +14,7 @@ from errands import ErrandsError, work_off
 from errands.queue import liveness, rescuing
 from errands.queue.claims import Selection
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.statements import statements_for
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from tests.testapp import tasks
@@ -226,6 +227,38 @@ def test_what_makes_no_sense_is_refused_before_anything_runs(given, error, messa
 
     assert str(refused.value) == message
     assert TaskRow.objects.exists()
+
+
+@pytest.fixture
+def told() -> Iterator[list[TaskResultStatus]]:
+    """The statuses that ``task_finished`` tells of."""
+    told: list[TaskResultStatus] = []
+
+    def hear(task_result: TaskResult, **sent: object) -> None:
+        told.append(task_result.status)
+
+    task_finished.connect(hear, weak=False)
+    yield told
+    task_finished.disconnect(hear)
+
+
+def test_what_the_database_refuses_is_told_and_counted_as_failed(monkeypatch, told):
+    statements = statements_for(connection)
+    finish = statements.finish
+
+    def refuse_long(cursor, records):
+        if any(len(each.return_value or "") > 10 for each in records):
+            raise DataError("too much")
+        return finish(cursor, records)
+
+    monkeypatch.setattr(statements, "finish", refuse_long)
+    results = [tasks.echo.enqueue(value) for value in ("far too much", "little")]
+
+    assert work_off() == (1, 1)
+    for result in results:
+        result.refresh()
+    assert told == [result.status for result in results]
+    assert told == [TaskResultStatus.FAILED, TaskResultStatus.SUCCESSFUL]
 
 
 def test_a_lost_lease_counts_for_nothing():

@@ -5,6 +5,7 @@ a ``Requeue`` makes it live again. Both name the token they were decided under.
 """
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -53,11 +54,13 @@ class Finish(NamedTuple):
     metadata: str | None = None
     expires_at: datetime | None = None
     concurrency_key: str | None = None
+    refusal: AttemptError | None = None
+    """Why the database did not take what should have been written."""
 
     @property
     def columns(self) -> tuple[Any, ...]:
         """What statements write."""
-        return self[:-1]
+        return self[:-2]
 
 
 class Requeue(NamedTuple):
@@ -233,7 +236,15 @@ def refused(record: Record, error: Exception) -> Finish:
         started_at=record.started_at,
         finished_at=instants.now(),
         concurrency_key=record.concurrency_key,
+        refusal=plain,
     )
+
+
+def as_written(settlement: Settlement, record: Record) -> Settlement:
+    """Return what a settlement has come to: failed, where it was refused."""
+    if isinstance(record, Requeue) or record.refusal is None:
+        return settlement
+    return replace(settlement, outcome=Failed(record.refusal))
 
 
 def stored_error(error: AttemptError) -> dict[str, str]:

@@ -159,14 +159,11 @@ def _rescue(
 ) -> list[Rescued]:
     rescued: list[Rescued] = []
     while held := store.held_by(worker):
-        records = [record_of(claim) for claim in held]
-        done = store.write(records)
-        if not done:
+        written = store.write([record_of(claim) for claim in held])
+        if not written:
             break
         rescued += [
-            Rescued(claim, record)
-            for claim, record in zip(held, records, strict=True)
-            if claim.id in done
+            Rescued(claim, written[claim.id]) for claim in held if claim.id in written
         ]
     _announce(store, rescued)
     return rescued

@@ -22,6 +22,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from itertools import batched
 from typing import Any
 from uuid import UUID
 
@@ -37,15 +38,16 @@ from errands.queue.colliding import runs_again
 from errands.queue.concurrency import start_keyed, unblock
 from errands.queue.draining import anything_left
 from errands.queue.horizon import Horizon
+from errands.queue.limits import MOST_KEYS
 from errands.queue.names import queue_name
 from errands.queue.pausing import pause, paused, queue_names, resume
 from errands.queue.pruning import BATCH, prune
-from errands.queue.records import Record, record_of, released
+from errands.queue.records import Record, as_written, record_of, released
 from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
 from errands.queue.states import TaskState
 from errands.queue.transactions import brief, cut_off_when_silent, limit_silence
-from errands.queue.writing import WRITTEN_BY_RESCUES, record, write
+from errands.queue.writing import WRITTEN_BY_RESCUES, Written, record, write
 from errands.tasks.rates import Rate
 
 logger = logging.getLogger("errands.queue")
@@ -126,14 +128,19 @@ class Store:
             )
             return list(cursor.fetchall())
 
-    def settle(self, settlements: Sequence[Settlement]) -> set[int]:
-        """Record how attempts ended; return the ids that were still held.
+    def settle(self, settlements: Sequence[Settlement]) -> dict[int, Settlement]:
+        """Record how attempts ended; return what was recorded, by the tasks' ids.
 
-        One transaction for all, but for what is too long, or refused. An id that is
-        missing from the answer had been taken over: what its attempt did is not
-        recorded.
+        One transaction for all, but for what is too long, or refused: that has failed.
+        An id that is missing from the answer had been taken over: what its attempt did
+        is not recorded.
         """
-        return self.write([record_of(settlement) for settlement in settlements])
+        written = self.write([record_of(settlement) for settlement in settlements])
+        return {
+            each.claim.id: as_written(each, written[each.claim.id])
+            for each in settlements
+            if each.claim.id in written
+        }
 
     def settle_within(self, settlement: Settlement) -> bool:
         """Record how an attempt ended in the caller's open transaction.
@@ -157,8 +164,8 @@ class Store:
         """Give claims back that were not started; it costs them nothing."""
         return len(self.write([released(claim) for claim in claims]))
 
-    def write(self, records: Sequence[Record]) -> set[int]:
-        """Write records; return the ids that took effect."""
+    def write(self, records: Sequence[Record]) -> Written:
+        """Write records; return those that took effect, by id, as they were written."""
         return write(self.alias, records)
 
     @runs_again
@@ -281,7 +288,8 @@ class Store:
             claims += claimed.claims
             if not claimed.keyed:
                 return claims
-            claims += self._start(claimed.keyed, replace(wanted, limit=BATCH))
+            for keyed in batched(claimed.keyed, MOST_KEYS):
+                claims += self._start(keyed, replace(wanted, limit=BATCH))
             if len(claims) >= wanted.limit:
                 break
         return sorted(claims, key=lambda claim: (-claim.priority, claim.id))

@@ -22,7 +22,7 @@ from django.db import DataError, IntegrityError, connections
 from django.db.backends.utils import CursorWrapper
 
 from errands.queue.colliding import runs_again
-from errands.queue.limits import STATEMENT_LIMIT
+from errands.queue.limits import MOST_KEYS, STATEMENT_LIMIT
 from errands.queue.records import Finish, Record, Requeue, refused
 from errands.queue.statements import Statements, statements_for
 from errands.queue.states import ResultStatus, TaskState
@@ -33,16 +33,18 @@ logger = logging.getLogger("errands.queue")
 
 WRITTEN_BY_RESCUES = {ResultStatus.CRASHED, ResultStatus.LOST}
 
+type Written = dict[int, Record]
 
-def write(alias: str, records: Sequence[Record]) -> set[int]:
-    """Write records; return the ids that took effect.
 
-    In one transaction, unless they are too long for one statement. Those whose values
-    the database refuses are halved until the record at fault stands alone; that task
-    ends as failed, with the refusal as its error.
+def write(alias: str, records: Sequence[Record]) -> Written:
+    """Write records; return those that took effect, by id, as they were written.
+
+    In one transaction, unless they are too long for one statement, or take too many
+    locks. Those whose values the database refuses are halved until the record at
+    fault stands alone; that task ends as failed, with the refusal as its error.
     """
     is_alone = len(records) == 1
-    if not is_alone and sum(map(_length, records)) > STATEMENT_LIMIT:
+    if not is_alone and _is_too_much(records):
         return _write_halves(alias, records)
     try:
         return _write(alias, records)
@@ -82,13 +84,19 @@ def record(
     return done
 
 
-def _write_halves(alias: str, records: Sequence[Record]) -> set[int]:
+def _is_too_much(records: Sequence[Record]) -> bool:
+    """Return whether to write them in several transactions."""
+    keys = {each.concurrency_key for each in records}
+    return len(keys) > MOST_KEYS or sum(map(_length, records)) > STATEMENT_LIMIT
+
+
+def _write_halves(alias: str, records: Sequence[Record]) -> Written:
     half = len(records) // 2
     return write(alias, records[:half]) | write(alias, records[half:])
 
 
 @runs_again
-def _write(alias: str, records: Sequence[Record]) -> set[int]:
+def _write(alias: str, records: Sequence[Record]) -> Written:
     statements = statements_for(connections[alias])
     with _transaction(alias, records) as cursor:
         done = record(statements, cursor, records)
@@ -103,10 +111,11 @@ def _write(alias: str, records: Sequence[Record]) -> set[int]:
         and each.id not in done
         and each.status not in WRITTEN_BY_RESCUES
     ]
-    return done | _settled_before(alias, missing) if missing else done
+    done = done | _settled_before(alias, missing) if missing else done
+    return {each.id: each for each in records if each.id in done}
 
 
-def _write_refused(alias: str, ended: Finish) -> set[int]:
+def _write_refused(alias: str, ended: Finish) -> Written:
     """End a task whose record was refused; whatever comes of it, others go on."""
     try:
         return _write(alias, [ended])
@@ -117,7 +126,7 @@ def _write_refused(alias: str, ended: Finish) -> set[int]:
             "ids begin behind those of errands_result",
             ended.id,
         )
-        return set()
+        return {}
 
 
 def _transaction(

@@ -218,10 +218,14 @@ class Courier:
         settled = self._store.settle([each.settlement for each in to_settle])
         acknowledged: list[type[Outcome]] = []
         for attempted in self._unsettled:
-            if attempted.is_settled or attempted.settlement.claim.id in settled:
+            claim = attempted.settlement.claim
+            if attempted.is_settled:
                 acknowledged.append(self._acknowledge(attempted))
+            elif claim.id in settled:
+                recorded = attempted._replace(settlement=settled[claim.id])
+                acknowledged.append(self._acknowledge(recorded))
             else:
-                _log_lost(attempted.settlement.claim)
+                _log_lost(claim)
         self._share.count(Counter(acknowledged))
         self._unsettled = []
         self._moved_at = time.monotonic()

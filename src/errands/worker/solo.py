@@ -70,18 +70,18 @@ class Solo:
         with self._around():
             attempted = self._attempts.make(claim)
         told = _as_given_back(attempted.settlement)
-        is_settled = attempted.is_settled or (
-            not attempted.is_lost and self._store.settle([told])
-        )
-        if not is_settled:
+        recorded = told if attempted.is_settled else None
+        if not (attempted.is_settled or attempted.is_lost):
+            recorded = self._store.settle([told]).get(claim.id)
+        if recorded is None:
             return None
-        if isinstance(told.outcome, Interrupted | Snoozed):
+        if isinstance(recorded.outcome, Interrupted | Snoozed):
             tell_if_ended(self._store, claim)
         if told is not attempted.settlement:
             raise KeyboardInterrupt
         with self._around():
-            self._announcer.announce(attempted)
-        return attempted.settlement.outcome
+            self._announcer.announce(attempted._replace(settlement=recorded))
+        return recorded.outcome
 
     def give_back(self, worker_id: UUID) -> None:
         """Release what is still held, where something came between."""
