@@ -326,7 +326,7 @@ def test_what_is_in_hand_is_not_taken_for_a_lost_answer(courier, workplace, reme
     remembering.ready = [claim_of(1)]
     round_of(courier)
     remembering.held = waiting_in(workplace)
-    courier._is_unsure = True
+    courier._hand.is_unsure = True
 
     round_of(courier)
 

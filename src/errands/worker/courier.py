@@ -11,20 +11,11 @@ transaction, claim what can start now. While a round is on the wire the next
 outcomes gather, so an idle process settles at once and a busy one in batches
 of hundreds, without any timer.
 
-``_in_hand`` holds every claim from the moment it is taken to the moment its
-outcome is gathered, and belongs to this thread alone. Where a task is claimed
-again while a zombie of its last attempt still runs here, the later claim
-replaces the earlier, whose outcome is then dropped.
-
 If we die between claim and inbox, or between outbox and settle, the rows still
 say *running* for us: the supervisor or the expired lease takes them back. If
-the *answer* to a claim is lost, they say so too and we are alive; therefore
-after every outage what the database says we hold is compared with what we do
-hold, and the difference is released. If the answer to a settle is lost, the
-outcome is settled again: the results hold our token, or the row still does.
-
-Where our lease has ended, as in a long outage, and nobody has rescued what we hold,
-we go on holding it under our fresh id.
+the *answer* to a claim is lost, they say so too and we are alive; what that
+takes is in ``hand``. If the answer to a settle is lost, the outcome is settled
+again: the results hold our token, or the row still does.
 """
 
 import logging
@@ -45,6 +36,7 @@ from errands.queue.suspects import IdlePicker, SuspectPicker
 from errands.tasks.outcomes import Interrupted, Outcome, Snoozed
 from errands.worker.announcing import Announcer, is_of_interest
 from errands.worker.connections import renew_after_outage
+from errands.worker.hand import Hand
 from errands.worker.heartbeat import Heartbeat
 from errands.worker.outage import Outage
 from errands.worker.pace import Pace
@@ -54,7 +46,6 @@ from errands.worker.workplace import COURIER_POLL_SECONDS, Attempted, Workplace
 logger = logging.getLogger("errands.worker")
 
 OVERRUN_SECONDS = 0.1
-MOST_HELD = 10_000
 
 
 class Courier:
@@ -76,11 +67,9 @@ class Courier:
         self._share = Share(workplace)
         self._has_pools = workplace.options.selection.has_pools
         self._pace = Pace(workplace.options.threads)
-        self._known_as = heartbeat.identity.id
-        self._in_hand: dict[int, Claim] = {}
+        self._hand = Hand(workplace.store, heartbeat)
         self._unsettled: list[Attempted] = []
         self._to_announce = 0
-        self._is_unsure = False
         self._is_drained = False
         self._moved_at = 0.0
         self._is_idle_poll = False
@@ -93,7 +82,7 @@ class Courier:
                 self._go_round()
                 outage.end()
             except Error as error:
-                self._is_unsure = True
+                self._hand.is_unsure = True
                 outage.endure(error)
                 self._bell.ring()
         return self._give_up()
@@ -102,12 +91,11 @@ class Courier:
         self._gather()
         renew_after_outage()
         self._bell.look()
-        self._take_along()
+        self._hand.take_along()
         if self._is_ahead:
             self._claim()
         self._settle()
-        if self._is_unsure:
-            self._release_unknown()
+        self._hand.compare()
         self._share.leave_if_due()
         if self._is_ending:
             self._withdraw()
@@ -122,7 +110,7 @@ class Courier:
         """
         if len(self._unsettled) <= self._options.executors:
             return False
-        return self._ahead > 0 and not (self._is_ending or self._is_unsure)
+        return self._ahead > 0 and not (self._is_ending or self._hand.is_unsure)
 
     @property
     def _is_ending(self) -> bool:
@@ -138,7 +126,7 @@ class Courier:
 
     @property
     def _is_idle(self) -> bool:
-        return not (self._in_hand or self._unsettled or self._announcing)
+        return not (self._hand or self._unsettled or self._announcing)
 
     @property
     def _announcing(self) -> int:
@@ -150,7 +138,7 @@ class Courier:
     @property
     def _unsettled_count(self) -> int:
         """How many attempts are made, or will be, and not counted yet."""
-        return len(self._in_hand) + len(self._unsettled)
+        return len(self._hand) + len(self._unsettled)
 
     def _gather(self) -> None:
         """Wait for the first outcome, and take all that there are.
@@ -196,20 +184,13 @@ class Courier:
         if attempted is None:
             return
         settlement = attempted.settlement
-        if not self._forget(settlement.claim) or attempted.is_lost:
+        if not self._hand.let_go(settlement.claim) or attempted.is_lost:
             _log_lost(settlement.claim)
             return
         self._unsettled.append(attempted)
         self._moved_at = time.monotonic()
         seconds = (settlement.finished_at - settlement.started_at).total_seconds()
         self._pace.note(seconds)
-
-    def _forget(self, claim: Claim) -> bool:
-        """Let go of a claim; False when a later one has replaced it."""
-        if self._in_hand.get(claim.id) is not claim:
-            return False
-        del self._in_hand[claim.id]
-        return True
 
     def _settle(self) -> None:
         if not self._unsettled:
@@ -247,7 +228,7 @@ class Courier:
         """
         ahead = self._ahead
         awaiting = len(self._workplace.awaiting)
-        wanted = self._options.executors + awaiting + ahead - len(self._in_hand)
+        wanted = self._options.executors + awaiting + ahead - len(self._hand)
         if not ahead:
             wanted -= self._announcing
         if wanted < max(1, ahead // 2) or not self._heartbeat.may_claim:
@@ -259,7 +240,7 @@ class Courier:
         claims = self._picker.claim(
             self._heartbeat.identity.id,
             wanted,
-            held=(claim.queue for claim in self._in_hand.values()),
+            held=(claim.queue for claim in self._hand),
             awaiting=awaiting,
         )
         self._workplace.slots.say_ready()
@@ -274,7 +255,7 @@ class Courier:
         return 0 if self._has_pools else self._pace.ahead
 
     def _hand_out(self, claim: Claim) -> None:
-        self._in_hand[claim.id] = claim
+        self._hand.take(claim)
         self._moved_at = time.monotonic()
         self._workplace.inbox.put(claim)
 
@@ -289,32 +270,12 @@ class Courier:
         for item in _emptied(self._workplace.inbox):
             if isinstance(item, Claim):
                 claims.append(item)
-                self._forget(item)
+                self._hand.let_go(item)
             elif item is not None:
                 self._workplace.overdue.put(item)
         if claims:
             self._store.release(claims)
             logger.info("released %d claims that had not started", len(claims))
-
-    def _release_unknown(self) -> None:
-        """Release what we hold without knowing, because an answer was lost."""
-        held = self._store.held_by(self._heartbeat.identity.id.hex, MOST_HELD)
-        unknown = [claim for claim in held if self._is_unknown(claim)]
-        if unknown:
-            self._store.release(unknown)
-            logger.warning("released %d claims whose answer was lost", len(unknown))
-        self._is_unsure = False
-
-    def _take_along(self) -> None:
-        """Hold under a fresh id what we still held under the one given up."""
-        known_as = self._heartbeat.identity.id
-        if known_as != self._known_as and self._heartbeat.may_claim:
-            self._store.hand_over(self._known_as, to=known_as)
-            self._known_as, self._is_unsure = known_as, True
-
-    def _is_unknown(self, claim: Claim) -> bool:
-        known = self._in_hand.get(claim.id)
-        return known is None or known.token != claim.token
 
     def _give_up(self) -> bool:
         """Give back what the grace was not enough for; charge nothing."""
@@ -330,10 +291,9 @@ class Courier:
     def _interrupt(self) -> None:
         for attempted in _emptied(self._workplace.outbox):
             self._take(attempted)
-        for claim in self._in_hand.values():
+        for claim in self._hand.empty():
             self._unsettled.append(self._returned(claim, Interrupted()))
             logger.warning("Task id=%s path=%s interrupted", claim.uuid, claim.path)
-        self._in_hand = {}
 
 
 def _picker_of(workplace: Workplace) -> Picker | SuspectPicker | IdlePicker:
