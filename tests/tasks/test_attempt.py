@@ -92,6 +92,31 @@ def test_what_would_end_the_process_fails_the_task_at_once(task):
     assert isinstance(outcome, Failed)
 
 
+@pytest.mark.parametrize(
+    ("members", "kind"),
+    [
+        ([OSError(), TimeoutError()], Retry),
+        ([OSError(), ExceptionGroup("within", [OSError()])], Retry),
+        ([OSError(), ValueError()], Failed),
+        ([LookupError(), KeyError()], Discarded),
+        ([LookupError(), OSError()], Failed),
+        ([TaskCancelled()], Cancelled),
+        ([TaskInterrupted()], Interrupted),
+    ],
+    ids=str,
+)
+def test_a_group_is_what_all_of_its_members_are(members, kind):
+    task = tasks.nothing.using(max_attempts=3)
+    task = replace(
+        task,
+        options=replace(task.options, retry_on=(OSError,), discard_on=(LookupError,)),
+    )
+
+    outcome = judge(BaseExceptionGroup("several", members), task, result_of(task))
+
+    assert isinstance(outcome, kind)
+
+
 def test_interruption_and_cancellation_are_no_failures():
     result = result_of(tasks.nothing)
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from errands import exponential
+from errands.tasks.backoff import per_exception
 
 
 def attempts(number: int) -> Any:
@@ -59,3 +60,25 @@ def test_settings_that_are_no_numbers_are_refused_by_name(settings, told):
         exponential(**settings)
 
     assert told in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("raised", "wait"),
+    [
+        (TimeoutError(2), 1),
+        (OSError(3), 3),
+        (ExceptionGroup("several", [TimeoutError(2), TimeoutError(4)]), 1),
+        (ExceptionGroup("several", [OSError(3), TimeoutError(2)]), 3),
+        (ExceptionGroup("several", [OSError(3), ValueError()]), 5),
+    ],
+)
+def test_the_first_class_that_fits_all_of_a_group_decides(raised, wait):
+    by_class = per_exception(
+        {
+            TimeoutError: lambda error, result: 1,
+            OSError: lambda error, result: error.args[0],
+            Exception: exponential(jitter=0),
+        }
+    )
+
+    assert by_class(raised, attempts(1)) == wait

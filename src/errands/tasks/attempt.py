@@ -17,6 +17,7 @@ from errands.exceptions import TaskCancelled, TaskInterrupted
 from errands.tasks.carried import activated
 from errands.tasks.context import TaskContext, attempting
 from errands.tasks.forks import staying_in_this_process
+from errands.tasks.groups import is_one_of
 from errands.tasks.interrupting import Control, Reason, run_interruptible
 from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import (
@@ -117,16 +118,16 @@ def judge(
     *,
     max_attempts: int | None = None,
 ) -> Outcome:
-    """Decide what an exception means for the task."""
-    if isinstance(exception, TaskInterrupted):
+    """Decide what an exception means for the task; a group is what is in it."""
+    if is_one_of(exception, TaskInterrupted):
         return Interrupted()
     error = AttemptError.of(exception)
     options = options_of(task)
-    if isinstance(exception, TaskCancelled):
+    if is_one_of(exception, TaskCancelled):
         return Cancelled(error)
-    if isinstance(exception, options.discard_on):
+    if is_one_of(exception, options.discard_on):
         return Discarded(error)
-    if not isinstance(exception, _retried(options)):
+    if not is_one_of(exception, _retried(options)):
         return Failed(error)
     allowed = 1 if options.at_most_once else max_attempts or options.max_attempts
     if task_result.attempts >= allowed:

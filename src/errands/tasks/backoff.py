@@ -9,6 +9,8 @@ from typing import Any
 
 from django.tasks import TaskResult
 
+from errands.tasks.groups import is_one_of, members
+
 type Backoff = Callable[[Any, TaskResult], float | None]
 """Given the exception and the result so far, the seconds to wait; None gives up."""
 
@@ -60,7 +62,8 @@ class per_exception:  # noqa: N801 - it reads as a function, as its neighbour do
     """Wait as the first entry says whose class the exception has.
 
     Entries are asked in their order, so name the special before the general;
-    an exception that fits none waits as ``exponential()`` does.
+    an exception that fits none waits as ``exponential()`` does. An entry that all
+    members of a group fit is given the first of them.
     """
 
     __slots__ = ("_entries",)
@@ -72,8 +75,11 @@ class per_exception:  # noqa: N801 - it reads as a function, as its neighbour do
 
     def __call__(self, exception: Exception, task_result: TaskResult) -> float | None:
         """Return the seconds to wait, None to give up."""
-        backoffs = (told for kind, told in self._entries if isinstance(exception, kind))
-        seconds: float | None = next(backoffs)(exception, task_result)
+        fitting = (each for each in self._entries if is_one_of(exception, each[0]))
+        kind, told = next(fitting)
+        is_itself = isinstance(exception, kind)
+        fits = exception if is_itself else members(exception)[0]
+        seconds: float | None = told(fits, task_result)
         return seconds
 
 
