@@ -207,6 +207,38 @@ def raise_unprintable() -> None:
     raise Unprintable
 
 
+class Unclassifiable(Exception):
+    """Raises when somebody asks what it is, and so does whoever shows it."""
+
+    @property
+    def __class__(self) -> type[Exception]:
+        raise RuntimeError("no class")
+
+    @__class__.setter
+    def __class__(self, kind: type[Exception]) -> None:
+        raise RuntimeError("no class")
+
+
+@task(max_attempts=1)
+def raise_unclassifiable() -> None:
+    """Raise what can neither be judged nor logged."""
+    raise Unclassifiable
+
+
+class RefusingHandler(logging.Handler):
+    """Takes no record."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError("no log")
+
+
+@task(max_attempts=1)
+def break_the_log() -> None:
+    """Let every line that is logged from now on raise."""
+    logging.getLogger().addHandler(RefusingHandler())
+    sys.stderr.close()
+
+
 @task(max_attempts=1, takes_context=True)
 def speak_in_nul(context: TaskContext, text: str, *, is_raised: bool) -> str:
     """Put a text that no database stores wherever a text can be put."""

@@ -54,6 +54,7 @@ def raising() -> Expected:
         ),
         "20 MB": (hostile_tasks.return_too_much.enqueue(), failed, "Write a file"),
         "no __str__": (hostile_tasks.raise_unprintable.enqueue(), failed, "Unprintable"),
+        "no class": (hostile_tasks.raise_unclassifiable.enqueue(), failed, "no class"),
         "NUL raised": (nul.enqueue(NUL, is_raised=True), failed, "nul"),
         "renamed argument": (_renamed(), failed, "unexpected keyword argument 'nmae'"),
         "deleted record": (_without_record(), ResultStatus.DISCARDED, "RecordGone"),
@@ -65,6 +66,7 @@ def succeeding(directory: Path) -> Expected:
     nul = hostile_tasks.speak_in_nul
     return {
         "fork": (fork.enqueue(str(directory)), ResultStatus.SUCCEEDED, ""),
+        "log": (hostile_tasks.break_the_log.enqueue(), ResultStatus.SUCCEEDED, ""),
         "receiver": (told.enqueue("heard"), ResultStatus.SUCCEEDED, ""),
         "NUL": (nul.enqueue(NUL, is_raised=False), ResultStatus.SUCCEEDED, ""),
     }
