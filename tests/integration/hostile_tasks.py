@@ -14,6 +14,7 @@ from datetime import timedelta
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.dispatch import receiver
 from django.tasks import TaskResult
@@ -275,6 +276,12 @@ def go_on_until_cancelled(directory: str) -> None:
 async def block_the_loop() -> None:
     """Wait on the event loop's thread for an hour."""
     time.sleep(3600)  # noqa: ASYNC251 - that is what it is about
+
+
+@task(max_attempts=1, timeout=timedelta(seconds=0.2))
+async def block_the_thread_of_coroutines() -> None:
+    """Wait for an hour in the only thread that coroutines have for the database."""
+    await sync_to_async(time.sleep)(3600)
 
 
 @task(max_attempts=1)
