@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errands.text import clean_line, clean_text, format_traceback
+from errands.text import class_path, clean_line, clean_text, format_traceback
 
 anything = st.text(alphabet=st.characters(codec=None))
 
@@ -51,3 +51,26 @@ def test_the_end_of_a_long_traceback_is_kept():
 
     assert len(text) <= 1000
     assert text.rstrip().endswith("the end")
+
+
+class Nameless(type):
+    def __getattribute__(cls, name: str) -> object:
+        if name in ("__module__", "__name__", "__qualname__"):
+            raise RuntimeError("no name")
+        return super().__getattribute__(name)
+
+
+class NobodyKnowsError(Exception, metaclass=Nameless):
+    def __str__(self) -> str:
+        raise type(self)
+
+
+def test_an_exception_whose_class_has_no_name_is_described_all_the_same():
+    error = NobodyKnowsError()
+
+    path = class_path(type(error))
+    text = format_traceback(error)
+
+    assert path.endswith("test_text.NobodyKnowsError")
+    assert text.startswith("NobodyKnowsError: <unprintable")
+    assert class_path(ValueError) == "builtins.ValueError"

@@ -54,12 +54,26 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def class_path(kind: type) -> str:
+    """Return where a class is, whatever its metaclass says; never raises."""
+    try:
+        return clean_line(f"{kind.__module__}.{kind.__qualname__}")
+    except BaseException:  # noqa: BLE001 - a metaclass may raise anything
+        # <class 'shop.errors.Nameless'>
+        return clean_line(type.__repr__(kind)[8:-2])
+
+
+def class_name(kind: type) -> str:
+    """Return the name of a class, past what its metaclass says."""
+    return str(type.__dict__["__qualname__"].__get__(kind))
+
+
 def describe_exception(exception: BaseException) -> str:
     """Return what the exception says, even when its ``__str__`` raises."""
     try:
         return clean_text(exception, TRACEBACK_LIMIT)
     except BaseException as unprintable:  # noqa: BLE001 - that is the point
-        return f"<unprintable: __str__ raised {type(unprintable).__name__}>"
+        return f"<unprintable: __str__ raised {class_name(type(unprintable))}>"
 
 
 def format_traceback(exception: BaseException, limit: int = TRACEBACK_LIMIT) -> str:
@@ -71,7 +85,7 @@ def format_traceback(exception: BaseException, limit: int = TRACEBACK_LIMIT) -> 
         text = "".join(traceback.format_exception(exception))
     except BaseException:  # noqa: BLE001 - an exception may refuse to be formatted
         frames = "".join(traceback.format_tb(exception.__traceback__))
-        kind = type(exception).__qualname__
+        kind = class_name(type(exception))
         text = f"{frames}{kind}: {describe_exception(exception)}\n"
     if len(text) > limit:
         text = f"… ({len(text):,} characters)\n" + text[-limit + 40 :]

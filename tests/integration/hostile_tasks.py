@@ -14,6 +14,7 @@ from datetime import timedelta
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
+from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.dispatch import receiver
 from django.tasks import TaskResult
@@ -207,6 +208,38 @@ def raise_unprintable() -> None:
     raise Unprintable
 
 
+class Unclassifiable(Exception):
+    """Raises when somebody asks what it is, and so does whoever shows it."""
+
+    @property
+    def __class__(self) -> type[Exception]:
+        raise RuntimeError("no class")
+
+    @__class__.setter
+    def __class__(self, kind: type[Exception]) -> None:
+        raise RuntimeError("no class")
+
+
+@task(max_attempts=1)
+def raise_unclassifiable() -> None:
+    """Raise what can neither be judged nor logged."""
+    raise Unclassifiable
+
+
+class RefusingHandler(logging.Handler):
+    """Takes no record."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise RuntimeError("no log")
+
+
+@task(max_attempts=1)
+def break_the_log() -> None:
+    """Let every line that is logged from now on raise."""
+    logging.getLogger().addHandler(RefusingHandler())
+    sys.stderr.close()
+
+
 @task(max_attempts=1, takes_context=True)
 def speak_in_nul(context: TaskContext, text: str, *, is_raised: bool) -> str:
     """Put a text that no database stores wherever a text can be put."""
@@ -243,6 +276,12 @@ def go_on_until_cancelled(directory: str) -> None:
 async def block_the_loop() -> None:
     """Wait on the event loop's thread for an hour."""
     time.sleep(3600)  # noqa: ASYNC251 - that is what it is about
+
+
+@task(max_attempts=1, timeout=timedelta(seconds=0.2))
+async def block_the_thread_of_coroutines() -> None:
+    """Wait for an hour in the only thread that coroutines have for the database."""
+    await sync_to_async(time.sleep)(3600)
 
 
 @task(max_attempts=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
-from django.tasks import TaskResultStatus
+from django.tasks import Task, TaskResultStatus
 
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.processes import process_boot
@@ -54,6 +54,7 @@ def raising() -> Expected:
         ),
         "20 MB": (hostile_tasks.return_too_much.enqueue(), failed, "Write a file"),
         "no __str__": (hostile_tasks.raise_unprintable.enqueue(), failed, "Unprintable"),
+        "no class": (hostile_tasks.raise_unclassifiable.enqueue(), failed, "no class"),
         "NUL raised": (nul.enqueue(NUL, is_raised=True), failed, "nul"),
         "renamed argument": (_renamed(), failed, "unexpected keyword argument 'nmae'"),
         "deleted record": (_without_record(), ResultStatus.DISCARDED, "RecordGone"),
@@ -65,6 +66,7 @@ def succeeding(directory: Path) -> Expected:
     nul = hostile_tasks.speak_in_nul
     return {
         "fork": (fork.enqueue(str(directory)), ResultStatus.SUCCEEDED, ""),
+        "log": (hostile_tasks.break_the_log.enqueue(), ResultStatus.SUCCEEDED, ""),
         "receiver": (told.enqueue("heard"), ResultStatus.SUCCEEDED, ""),
         "NUL": (nul.enqueue(NUL, is_raised=False), ResultStatus.SUCCEEDED, ""),
     }
@@ -188,14 +190,18 @@ def test_a_task_past_its_timeout_ends_and_its_process_goes_on(
     assert later.return_value == pid
 
 
-def test_a_task_that_blocks_the_event_loop_is_ended_with_its_process(
-    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+@pytest.mark.parametrize(
+    "blocking",
+    [hostile_tasks.block_the_loop, hostile_tasks.block_the_thread_of_coroutines],
+)
+def test_a_coroutine_that_blocks_the_others_is_ended_with_its_process(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path, blocking: Task
 ):
     start_worker("--threads", "1").is_ready()
     neighbour = hostile_tasks.await_go.enqueue(str(tmp_path))
     victim = pid_in()
     (tmp_path / "started").unlink()
-    result = hostile_tasks.block_the_loop.enqueue()
+    result = blocking.enqueue()
 
     heir = pid_in()
     (tmp_path / "go").touch()

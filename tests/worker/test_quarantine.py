@@ -142,3 +142,19 @@ def test_nobody_is_asked_while_a_process_waits_for_more_suspects(town: Town):
         town.open()
 
     assert town.asked == 1
+
+
+def test_a_full_disk_opens_nothing_and_is_asked_again(town: Town, monkeypatch, caplog):
+    def refuse(*told: object) -> Place:
+        raise OSError("No space left on device")
+
+    town.waiting = 1
+    town.quarantine.call()
+    with monkeypatch.context() as patched:
+        patched.setattr(quarantine_module, "Place", refuse)
+        assert town.open() is None
+
+    town.now += quarantine_module.OUTAGE_SECONDS
+
+    assert town.open() is not None
+    assert "No space left on device" in caplog.text

@@ -128,3 +128,31 @@ def test_a_process_without_supervisor_has_words_of_its_own():
 
     assert slots.started == {17}
     slots.close()
+
+
+def test_a_file_that_somebody_deleted_is_made_anew_for_the_next_child(
+    supervisors: Slots, childs: Slots
+):
+    childs.count(succeeded=2)
+    supervisors.path.unlink()
+    worker_id = uuid4()
+
+    supervisors.prepare(worker_id)
+    next_ones = Slots.open(supervisors.path)
+    next_ones.count(succeeded=1)
+
+    assert next_ones.worker_id == worker_id
+    assert supervisors.succeeded == 3
+    next_ones.close()
+
+
+def test_a_file_made_elsewhere_is_deleted_in_the_end(tmp_path: Path):
+    slots = Slots.create(tmp_path / "deleted" / "slots", places=3)
+
+    slots.start(2, 17)
+
+    assert slots.started == {17}
+    assert slots.path is not None
+    assert slots.path.exists()
+    slots.close()
+    assert not slots.path.exists()

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from errands.text import clean_line, format_traceback
+from errands.text import class_path, format_traceback
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +18,7 @@ class AttemptError:
     @classmethod
     def of(cls, exception: BaseException) -> "AttemptError":
         """Describe an exception; never raises, whatever it holds."""
-        kind = type(exception)
-        path = clean_line(f"{kind.__module__}.{kind.__qualname__}")
-        return cls(path, format_traceback(exception), exception)
+        return cls(class_path(type(exception)), format_traceback(exception), exception)
 
 
 @dataclass(frozen=True, slots=True)

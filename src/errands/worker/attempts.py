@@ -119,6 +119,9 @@ class Attempts:
                 watch.start_time()
                 terms = self._terms(attempt)
                 outcome = await _alone(aperform(attempt.task, attempt.result, terms))
+                if attempt.control.asked is not None:
+                    # The thread may still be busy with what it was cut off from.
+                    await sync_to_async(clean_connections)()
             left_open = await sync_to_async(clean_connections)()
             kept.leave()
             return attempt.ended(attempt.judged(outcome, left_open))

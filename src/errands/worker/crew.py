@@ -21,6 +21,7 @@ from errands.worker.attempts import Attempts
 from errands.worker.courier import Courier
 from errands.worker.executor import Executor
 from errands.worker.heartbeat import Heartbeat
+from errands.worker.logs import survive_broken_logs
 from errands.worker.loop import Loop
 from errands.worker.options import WorkerOptions
 from errands.worker.outage import turns
@@ -68,6 +69,7 @@ class Crew:
 
         The threads are left behind; they end with the process.
         """
+        survive_broken_logs()
         for thread in self._threads:
             thread.start()
         try:

@@ -66,7 +66,13 @@ class Quarantine:
                 return place
         number = len(self.places)
         path = self._directory / f"quarantine-{number}"
-        self.places.append(Place(path, self._options.for_quarantine(number)))
+        try:
+            place = Place(path, self._options.for_quarantine(number))
+        except OSError:
+            logger.warning("quarantine: the system gives us no file", exc_info=True)
+            self._look_at = self._clock() + OUTAGE_SECONDS
+            return None
+        self.places.append(place)
         logger.warning("suspects run alone: opened quarantine %d", number + 1)
         return self.places[-1]
 

@@ -28,9 +28,14 @@ the words of a process that has been killed say whether it still was.
 
 If the child dies between the two words of a new id, the supervisor reads an
 id nobody has: it rescues nothing, and the expired lease does.
+
+The file may be deleted at any time by who cleans up temporary directories, such as
+systemd after ten days. Who has mapped it keeps it; the next child gets a new one.
 """
 
 import mmap
+import os
+import tempfile
 import time
 from pathlib import Path
 from uuid import UUID
@@ -48,20 +53,28 @@ class Slots:
 
     def __init__(self, memory: mmap.mmap, path: Path | None = None) -> None:
         self.path = path
+        self._is_made_anew = False
         self._map = memory
         self._words = memoryview(memory).cast("Q")
 
     @classmethod
     def create(cls, path: Path, places: int) -> "Slots":
-        """Make the file for a child of so many places, all words zero."""
-        path.write_bytes(bytes(WORD * (PLACES + 2 * places)))
+        """Make the file for a child of so many places, all words zero.
+
+        Elsewhere, where the directory has been deleted.
+        """
+        try:
+            path.write_bytes(bytes(WORD * (PLACES + 2 * places)))
+        except FileNotFoundError:
+            slots = cls.private(places)
+            slots._make_anew()
+            return slots
         return cls.open(path)
 
     @classmethod
     def open(cls, path: Path) -> "Slots":
         """Map the file that the supervisor made."""
-        with path.open("r+b") as file:
-            return cls(mmap.mmap(file.fileno(), 0), path)
+        return cls(_mapped(path), path)
 
     @classmethod
     def private(cls, places: int) -> "Slots":
@@ -69,7 +82,12 @@ class Slots:
         return cls(mmap.mmap(-1, WORD * (PLACES + 2 * places)))
 
     def prepare(self, worker_id: UUID) -> None:
-        """Clear what the last child left; the counts go on."""
+        """Clear what the last child left; the counts go on.
+
+        ``OSError`` where the file has been deleted and no other can be made.
+        """
+        if self.path is not None and not self.path.exists():
+            self._make_anew()
         self._words[STAGE] = self._words[END] = 0
         self.identify(worker_id)
         for word in range(PLACES, len(self._words)):
@@ -195,3 +213,21 @@ class Slots:
         """Let go of the memory."""
         self._words.release()
         self._map.close()
+        if self._is_made_anew and self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def _make_anew(self) -> None:
+        """Make a file of these words under a name that nobody can have taken."""
+        number, name = tempfile.mkstemp(prefix="errands-")
+        with os.fdopen(number, "wb") as file:
+            file.write(self._map)
+        self._words.release()
+        self._map.close()
+        self.path, self._is_made_anew = Path(name), True
+        self._map = _mapped(self.path)
+        self._words = memoryview(self._map).cast("Q")
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    with path.open("r+b") as file:
+        return mmap.mmap(file.fileno(), 0)
