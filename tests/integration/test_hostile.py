@@ -232,6 +232,18 @@ def test_a_running_task_is_cancelled_as_soon_as_that_is_asked_for(
     assert (row.status, row.attempt) == (ResultStatus.CANCELLED, 1)
 
 
+def test_a_process_without_files_gives_way_to_another(start_worker: StartWorker):
+    start_worker("--threads", "1").is_ready()
+    results = [hostile_tasks.leave_files_open.enqueue()]
+    results += tasks.think.enqueue_many([((number,), {}) for number in range(5)])
+
+    eventually(lambda: ResultRow.objects.count() == len(results), "all ended")
+
+    for each in results:
+        each.refresh()
+        assert each.status == TaskResultStatus.SUCCESSFUL
+
+
 def test_outcomes_are_kept_while_a_table_is_missing(start_worker: StartWorker):
     worker = start_worker("--threads", "1").is_ready()
 

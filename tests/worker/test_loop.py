@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from errno import EMFILE
 from pathlib import Path
 from queue import Empty
 from threading import Thread
@@ -227,6 +228,21 @@ def test_a_system_without_threads_for_a_loop_costs_no_task(
     start(1)
 
     assert outcomes(ended(1)) == [Succeeded(5)]
+
+
+def test_a_process_without_files_for_a_loop_stops_and_costs_no_task(
+    start, ended, workplace, monkeypatch
+):
+    def refuse() -> None:
+        raise OSError(EMFILE, "Too many open files")
+
+    monkeypatch.setattr(asyncio, "new_event_loop", refuse)
+    think.enqueue(5)
+
+    start(1)
+
+    assert outcomes(ended(1)) == [Interrupted()]
+    assert workplace.stop.is_requested
 
 
 def test_places_are_named_and_given_back(start, ended, workplace, executor):

@@ -57,6 +57,12 @@ class Loop:
         except RuntimeError:
             logger.exception("the system has no thread for the event loop")
             return False
+        except OSError:
+            # Nor for one of the executor's own: a task has left too many files open.
+            logger.exception("no files are left for the event loop; this process stops")
+            self._workplace.stop.request()
+            self._workplace.outbox.put(attempt.ended(Interrupted()))
+            return True
         workplace, claim = self._workplace, attempt.claim
         workplace.awaiting.add(claim.id)
         workplace.slots.start(place, claim.id)
