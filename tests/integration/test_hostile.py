@@ -234,10 +234,11 @@ def test_a_running_task_is_cancelled_as_soon_as_that_is_asked_for(
 
 def test_a_process_without_files_gives_way_to_another(start_worker: StartWorker):
     start_worker("--threads", "1").is_ready()
-    results = [hostile_tasks.leave_files_open.enqueue()]
-    results += tasks.think.enqueue_many([((number,), {}) for number in range(5)])
+    hostile_tasks.leave_files_open.enqueue()
+    eventually(lambda: ResultRow.objects.count() == 1, "no file is left")
+    results = tasks.think.enqueue_many([((number,), {}) for number in range(5)])
 
-    eventually(lambda: ResultRow.objects.count() == len(results), "all ended")
+    eventually(lambda: ResultRow.objects.count() == 1 + len(results), "all ended")
 
     for each in results:
         each.refresh()
