@@ -39,8 +39,9 @@ def assert_enqueued(
     ``unittest.mock.ANY`` is allowed. Besides ``queue_name``, ``priority`` and
     ``run_after``: an instant, a timedelta from the call (to the second), or
     None for "at once". What ``using`` changed of these is expected too, unless
-    a keyword says otherwise. ``count`` is how many must wait; without it, one
-    or more. ``task`` may be a job class, with the arguments of its ``start``.
+    a keyword says otherwise, and so are our own options that it changed.
+    ``count`` is how many must wait; without it, one or more. ``task`` may be a
+    job class, with the arguments of its ``start``.
 
     What has been run does not wait any more. The message shows what waits
     instead, nearest first.
