@@ -5,6 +5,7 @@ from decimal import Decimal
 from unittest.mock import ANY
 
 import pytest
+from django.core.management import call_command
 from django.db import transaction
 from django.tasks import task_backends
 
@@ -182,6 +183,22 @@ def test_the_message_says_that_a_test_never_commits():
         "never commits. Put captureOnCommitCallbacks(execute=True) around what "
         "enqueues on commit."
     )
+
+
+def test_the_message_says_so_where_the_queue_is_in_another_database(
+    alias_of, settings, tmp_path
+):
+    file = {"ENGINE": "django.db.backends.sqlite3", "HOST": "", "PORT": "", "USER": ""}
+    alias = alias_of(file | {"NAME": tmp_path / "queue.sqlite3"})
+    call_command("migrate", database=alias, verbosity=0)
+    queue = settings.TASKS["default"] | {"OPTIONS": {"DATABASE": alias}}
+    settings.TASKS = settings.TASKS | {"default": queue}
+    sample.Listing.enqueue("Ann")
+    sample.add.enqueue_on_commit(1)
+
+    told = failure(sample.Listing).splitlines()[-1]
+
+    assert told.startswith("2 on_commit hooks of this test's transaction may not have")
 
 
 def test_a_long_queue_is_cut():
