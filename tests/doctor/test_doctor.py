@@ -11,6 +11,7 @@ import psycopg
 import pytest
 from django.core.management import BaseCommand, CommandError, call_command
 from django.db import OperationalError, connection, connections, transaction
+from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils import timezone
 
@@ -271,6 +272,20 @@ def test_a_database_that_cannot_be_reached_is_one_finding(alias_of, tmp_path):
     )
 
 
+def test_a_database_without_its_migrations_is_one_finding(alias_of, tmp_path):
+    alias = alias_of(IN_A_FILE | {"NAME": tmp_path / "new.sqlite3"})
+
+    of_tables = [work.queues, work.stranded_tasks, work.unknown_tasks]
+    (found,) = examine(alias, [database.migrations, *of_tables])
+
+    ours = MigrationLoader(None).disk_migrations
+    assert found.level == Level.ERROR
+    assert f" lacks {sum(app == 'errands' for app, _ in ours)} migrations" in found.text
+    assert found.remedy == (
+        f"Run manage.py migrate --database {alias}; what needs them was not looked at."
+    )
+
+
 def test_system_checks_that_a_database_breaks_end_no_doctor(monkeypatch):
     def broken(*args: object, **kwargs: object) -> None:
         raise OperationalError("cannot connect")
@@ -342,4 +357,4 @@ def test_the_database_of_runs_is_looked_at_where_the_queue_is_in_another(
         transaction.set_rollback(True)
 
     assert "Database 'default' (" in said.getvalue()
-    assert "→ Run manage.py migrate --database default." in said.getvalue()
+    assert "→ Run manage.py migrate --database default; " in said.getvalue()

@@ -5,6 +5,7 @@ from decimal import Decimal
 from unittest.mock import ANY
 
 import pytest
+from django.core.management import call_command
 from django.db import transaction
 from django.tasks import task_backends
 
@@ -184,6 +185,22 @@ def test_the_message_says_that_a_test_never_commits():
     )
 
 
+def test_the_message_says_so_where_the_queue_is_in_another_database(
+    alias_of, settings, tmp_path
+):
+    file = {"ENGINE": "django.db.backends.sqlite3", "HOST": "", "PORT": "", "USER": ""}
+    alias = alias_of(file | {"NAME": tmp_path / "queue.sqlite3"})
+    call_command("migrate", database=alias, verbosity=0)
+    queue = settings.TASKS["default"] | {"OPTIONS": {"DATABASE": alias}}
+    settings.TASKS = settings.TASKS | {"default": queue}
+    sample.Listing.enqueue("Ann")
+    sample.add.enqueue_on_commit(1)
+
+    told = failure(sample.Listing).splitlines()[-1]
+
+    assert told.startswith("2 on_commit hooks of this test's transaction may not have")
+
+
 def test_a_long_queue_is_cut():
     sample.note.enqueue_many([((number,), {}) for number in range(30)])
 
@@ -329,14 +346,45 @@ def test_a_keyword_says_otherwise_than_using():
     assert_enqueued(sample.add.using(queue_name="mail", priority=5), priority=7)
 
 
-def test_options_that_are_not_compared_are_refused():
-    with pytest.raises(TypeError) as caught:
-        assert_not_enqueued(sample.add.using(max_attempts=7))
+CHANGES = [
+    {"max_attempts": 7},
+    {"timeout": timedelta(minutes=2)},
+    {"keep": timedelta(days=1)},
+    {"keep": {"failed": timedelta(days=1)}},
+    {"metadata": {"tenant": 7}},
+    {"unique": True},
+    {"unique": ("left",)},
+    {"concurrency": ("adders:{left}", 2)},
+    {"rate": ("adders:{left}", "10/m")},
+    {"timeout": timedelta(minutes=2), "unique": True, "rate": ("adders", "10/m")},
+]
 
-    assert str(caught.value) == (
-        "assert_not_enqueued() got add.using(max_attempts=7), and does not compare "
-        "max_attempts, only queue_name, priority, run_after. Pass add without it."
+
+@pytest.mark.parametrize("backend", ["default", "dummy"])
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_our_own_options_that_using_changed_are_expected_too(change, backend):
+    task_backends["dummy"].clear()
+    add = sample.add.using(backend=backend)
+    add.enqueue(1)
+
+    assert_not_enqueued(add.using(**change))
+
+    add.using(**change).enqueue(1)
+
+    assert_enqueued(add.using(**change), args=[1], count=1)
+    assert_enqueued(add, count=2)
+
+
+def test_an_option_that_is_another_one_is_named():
+    sample.add.using(timeout=timedelta(minutes=1)).enqueue(1)
+
+    told = failure(sample.add.using(timeout=timedelta(minutes=2), rate=("a", "1/m")))
+
+    assert told.splitlines()[0] == (
+        "No tests.testing.sample.add(), timeout=datetime.timedelta(seconds=120), "
+        "rate=('a', '1/m') waits."
     )
+    assert "\n    timeout is datetime.timedelta(seconds=60); rate is None" in told
 
 
 def test_nothing_waits_less_than_not_at_all():

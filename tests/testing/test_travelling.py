@@ -10,7 +10,7 @@ from django.utils.timezone import now as imported_now
 
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.store import Store
-from errands.testing import Drained, drain, travel_to
+from errands.testing import Drained, drain, travel_to, travelling
 from tests.testing import sample
 
 SPRING = datetime(2031, 4, 1, 12, tzinfo=UTC)
@@ -31,6 +31,19 @@ def test_a_timedelta_counts_from_now_and_journeys_nest():
     with travel_to(SPRING):
         with travel_to(timedelta(days=2)):
             assert timezone.now() == SPRING + timedelta(days=2)
+        assert timezone.now() == SPRING
+
+
+def test_it_travels_inside_a_library_that_freezes_the_time(monkeypatch):
+    class Kind(type):
+        """freezegun's class of instants has a metaclass of its own, too."""
+
+    class Frozen(datetime, metaclass=Kind):
+        pass
+
+    monkeypatch.setattr(travelling, "datetime", Frozen)
+
+    with travel_to(Frozen(2031, 4, 1, 12, tzinfo=UTC)):
         assert timezone.now() == SPRING
 
 

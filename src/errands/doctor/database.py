@@ -5,10 +5,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.migrations.executor import MigrationExecutor
 from django.db.transaction import atomic
 
-from errands.doctor.findings import Finding, error, ok, warning
+from errands.doctor.findings import Finding, error, missing_migrations, ok, warning
 from errands.queue.checks import READ_COMMITTED, SQLITE_REMEDY
 from errands.queue.statements import statements_for
 from errands.text import counted
@@ -65,15 +64,14 @@ LEVEL_IN_OPTIONS = (
 
 def migrations(alias: str) -> Iterator[Finding]:
     """Look for migrations of errands that have not been applied."""
-    executor = MigrationExecutor(connections[alias])
-    wanted = [node for node in executor.loader.graph.leaf_nodes() if node[0] == "errands"]
-    missing = executor.migration_plan(wanted)
+    missing = missing_migrations(alias)
     server = f"{connections[alias].display_name} {version(alias)}"
     if missing:
         yield error(
             f"Database {alias!r} ({server}) lacks "
-            f"{counted(len(missing), 'migration')} of errands.",
-            f"Run manage.py migrate --database {alias}.",
+            f"{counted(missing, 'migration')} of errands.",
+            f"Run manage.py migrate --database {alias}; what needs them was not looked "
+            "at.",
         )
     else:
         yield ok(f"Database {alias!r} ({server}) is migrated.")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from django.db import Error, connections
+from django.db.migrations.executor import MigrationExecutor
 
 from errands.text import clean_line
 
@@ -49,6 +50,7 @@ def examine(alias: str, examinations: Sequence[Examination]) -> Iterator[Finding
     """Yield all findings; an examination that breaks is a finding itself.
 
     A database that cannot be reached ends the rest of them, and is one finding.
+    What migrations would have brought is left to the finding that they are missing.
     """
     for index, examination in enumerate(examinations):
         told = f"{_title(examination)} of {alias!r} could not be looked at"
@@ -59,15 +61,31 @@ def examine(alias: str, examinations: Sequence[Examination]) -> Iterator[Finding
             if outage:
                 yield _unreachable(alias, outage, examinations[index:])
                 return
-            yield error(
-                f"{told}: {clean_line(failed)}",
-                "Look whether the database is migrated, and what else it reports.",
-            )
+            if not _is_unmigrated(alias):
+                yield error(
+                    f"{told}: {clean_line(failed)}",
+                    "Look at what else the database reports.",
+                )
         except Exception as broken:  # noqa: BLE001 - told, and the others go on
             yield error(
                 f"{told}: {type(broken).__name__}: {clean_line(broken)}",
                 "Look whether the site loads, and whether this is its newest code.",
             )
+
+
+def missing_migrations(alias: str) -> int:
+    """Return how many migrations of errands have not been applied."""
+    executor = MigrationExecutor(connections[alias])
+    wanted = [node for node in executor.loader.graph.leaf_nodes() if node[0] == "errands"]
+    plan = executor.migration_plan(wanted)
+    return sum(migration.app_label == "errands" for migration, _ in plan)
+
+
+def _is_unmigrated(alias: str) -> bool:
+    try:
+        return missing_migrations(alias) > 0
+    except Error:
+        return False
 
 
 def _title(examination: Examination) -> str:

@@ -26,7 +26,7 @@ def asked_of(asked_by: str, task: Target, expected: Mapping[str, Any]) -> dict[s
 
     That is what ``using`` changed, and above that what the keywords say. What
     no call can have, and would never be found, is a ``TypeError`` or a
-    ``ValueError``; so are options of ours, which are not compared.
+    ``ValueError``.
     """
     said = {name: expected[name] for name in SETTINGS if name in expected}
     for name, value in said.items():
@@ -34,17 +34,15 @@ def asked_of(asked_by: str, task: Target, expected: Mapping[str, Any]) -> dict[s
             said[name] = CHECKS[name](value)
         except (TypeError, ValueError) as refused:
             raise type(refused)(f"{asked_by}() got {name}={value!r}; {refused}") from None
-    used = _changed(asked_by, task) if isinstance(task, DjangoTask) else {}
+    used = _changed(task) if isinstance(task, DjangoTask) else {}
     return {**used, **said}
 
 
-def _changed(asked_by: str, task: DjangoTask) -> dict[str, Any]:
+def _changed(task: DjangoTask) -> dict[str, Any]:
     """Return what a task has that is not as it was defined."""
     defined = registry.find(task.module_path)
     if defined is None or defined is task:
         return {}
-    if isinstance(task, Task) and isinstance(defined, Task):
-        _refuse_options(asked_by, task, defined)
     changed: dict[str, Any] = {
         name: getattr(task, name)
         for name in ("queue_name", "priority")
@@ -55,15 +53,17 @@ def _changed(asked_by: str, task: DjangoTask) -> dict[str, Any]:
     return changed if due is None else {**changed, "run_after": _due(due)}
 
 
-def _refuse_options(asked_by: str, task: Task, defined: Task) -> None:
-    for option in fields(TaskOptions):
-        value = getattr(task.options, option.name)
-        if value != getattr(defined.options, option.name):
-            raise TypeError(
-                f"{asked_by}() got {task.name}.using({option.name}={value!r}), and does "
-                f"not compare {option.name}, only {', '.join(SETTINGS)}. Pass "
-                f"{task.name} without it."
-            )
+def changed_options(task: Target) -> dict[str, Any]:
+    """Return the options of ours that ``using`` changed."""
+    defined = registry.find(task.module_path) if isinstance(task, Task) else None
+    if not isinstance(task, Task) or not isinstance(defined, Task):
+        return {}
+    return {
+        option.name: value
+        for option in fields(TaskOptions)
+        if (value := getattr(task.options, option.name))
+        != getattr(defined.options, option.name)
+    }
 
 
 def _queue(value: object) -> str:

@@ -11,9 +11,11 @@ from django.tasks import TaskResult, task_backends
 from errands.queue.backend import DatabaseBackend
 from errands.queue.models import ResultRow
 from errands.queue.states import ResultStatus
+from errands.runs.handover import dispatch
 from errands.testing.asking import Target
 from errands.testing.expecting import KNOWN, Wanted, refuse_unknown
 from errands.testing.waiting import Waiting, waiting_in
+from errands.text import counted
 
 MOST_SHOWN = 10
 OURS = ("errands.queue.", "errands.runs.", "errands.worker.")
@@ -39,8 +41,9 @@ def assert_enqueued(
     ``unittest.mock.ANY`` is allowed. Besides ``queue_name``, ``priority`` and
     ``run_after``: an instant, a timedelta from the call (to the second), or
     None for "at once". What ``using`` changed of these is expected too, unless
-    a keyword says otherwise. ``count`` is how many must wait; without it, one
-    or more. ``task`` may be a job class, with the arguments of its ``start``.
+    a keyword says otherwise, and so are our own options that it changed.
+    ``count`` is how many must wait; without it, one or more. ``task`` may be a
+    job class, with the arguments of its ``start``.
 
     What has been run does not wait any more. The message shows what waits
     instead, nearest first.
@@ -122,21 +125,26 @@ def _hints(wanted: Wanted) -> list[str]:
     if statuses:
         told = ", ".join(f"{n} {ResultStatus(s).label}" for s, n in statuses.items())
         hints.append(f"Calls of it that have ended, and so do not wait: {told}.")
-    if hooks := _hooks(alias):
+    if hooks := _hooks():
         hints.append(
-            f"{hooks} on_commit hooks of this test's transaction may not have been "
-            "called: it never commits. Put captureOnCommitCallbacks(execute=True) "
+            f"{counted(hooks, 'on_commit hook')} of this test's transaction may not have "
+            "been called: it never commits. Put captureOnCommitCallbacks(execute=True) "
             "around what enqueues on commit."
         )
     return hints
 
 
-def _hooks(alias: str) -> int:
-    """Return how many hooks of the site there are; ours only wake workers."""
-    hooks = [hook[1] for hook in connections[alias].run_on_commit]
+def _hooks() -> int:
+    """Return how many hooks there are, of the site or to send a job to its queue.
+
+    All others of ours only wake workers, or tidy up. A task for a queue in another
+    database waits for the transaction of the site's.
+    """
+    opened = connections.all(initialized_only=True)
+    hooks = [hook[1] for each in opened for hook in each.run_on_commit]
     functions = [getattr(hook, "func", hook) for hook in hooks]
     homes = [getattr(function, "__module__", "") or "" for function in functions]
-    return sum(not home.startswith(OURS) for home in homes)
+    return sum(home == dispatch.__module__ or not home.startswith(OURS) for home in homes)
 
 
 def _tasks(number: int) -> str:

@@ -13,7 +13,9 @@ from django.tasks.backends.base import BaseTaskBackend
 from errands.exceptions import SignatureMismatch
 from errands.instants import from_site
 from errands.jobs.job import Job
-from errands.testing.asking import SETTINGS, Target, asked_of
+from errands.tasks.task import Task
+from errands.testing.asking import SETTINGS, Target, asked_of, changed_options
+from errands.testing.terms import terms_of
 from errands.testing.waiting import (
     Waiting,
     encoded,
@@ -36,6 +38,9 @@ class Wanted:
     backend: BaseTaskBackend
     arguments: Mapping[str, Any]
     settings: Mapping[str, Any]
+    task: Target
+    options: Mapping[str, Any]
+    """Those of ours that ``using`` changed."""
 
     @classmethod
     def parse(cls, asked_by: str, task: Target, expected: Mapping[str, Any]) -> "Wanted":
@@ -58,11 +63,19 @@ class Wanted:
                 f"{mismatch}."
             ) from None
         settings = asked_of(asked_by, task, expected)
-        return cls(path, task_backends[task.backend], one_by_one(called, bound), settings)
+        return cls(
+            path,
+            task_backends[task.backend],
+            one_by_one(called, bound),
+            settings,
+            task,
+            changed_options(task),
+        )
 
     def __str__(self) -> str:
         written = {name: encoded(value) for name, value in self.arguments.items()}
-        told = [f", {name}={_shown(value)}" for name, value in self.settings.items()]
+        asked = {**self.settings, **self.options}
+        told = [f", {name}={_shown(value)}" for name, value in asked.items()]
         return f"{shown_call(self.path, written)}{''.join(told)}"
 
     def differences(self, waiting: Waiting) -> list[str]:
@@ -80,7 +93,17 @@ class Wanted:
             is_it = _is_due(value, waiting) if name == "run_after" else has == value
             if not is_it:
                 found.append(f"{name} is {_shown(has)}")
-        return found
+        return found + self._other_options(waiting)
+
+    def _other_options(self, waiting: Waiting) -> list[str]:
+        if not self.options or not isinstance(self.task, Task):
+            return []
+        has, wanted = waiting.terms(), terms_of(self.task, waiting.call)
+        return [
+            f"{name} is {_shown(has[name])}"
+            for name in self.options
+            if has[name] != wanted[name]
+        ]
 
     def nearest_first(self, waiting: Iterable[Waiting]) -> list[Waiting]:
         """Return the same task with the fewest differences first."""

@@ -1,10 +1,10 @@
 """The tasks that wait, as one kind of thing whatever backend keeps them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import singledispatch
+from functools import partial, singledispatch
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -16,12 +16,13 @@ from errands.arguments import decode, encode
 from errands.exceptions import ArgumentError, ErrandsError
 from errands.jobs.job import Job
 from errands.queue.backend import DatabaseBackend
-from errands.queue.claims import Payload
+from errands.queue.claims import EncodedCall, Payload
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
 from errands.runs.models import Run
 from errands.tasks.registry import registry
 from errands.tasks.signature import call_signature
+from errands.testing.terms import Terms, terms_of, terms_of_row
 
 SHOWN = 60
 
@@ -37,6 +38,9 @@ class Waiting:
     priority: int
     run_after: datetime | None
     enqueued_at: datetime | None
+    call: EncodedCall
+    terms: Callable[[], Terms]
+    """What our own options made of the call; nothing, of a task of Django's."""
 
     def __str__(self) -> str:
         told = f"queue_name={self.queue_name!r}, priority={self.priority}"
@@ -72,6 +76,8 @@ def _(backend: DummyBackend) -> list[Waiting]:
             priority=result.task.priority,
             run_after=result.task.run_after,
             enqueued_at=result.enqueued_at,
+            call=(result.args, result.kwargs),
+            terms=partial(terms_of, result.task, (result.args, result.kwargs)),
         )
         for result in backend.results
     ]
@@ -150,6 +156,8 @@ def _row(row: TaskRow) -> Waiting:
         priority=-row.rank,
         run_after=row.run_at,
         enqueued_at=row.enqueued_at,
+        call=(call.args, call.kwargs),
+        terms=partial(terms_of_row, row, call),
     )
 
 
