@@ -133,6 +133,22 @@ def test_a_level_of_the_database_is_found_below_another_one_in_the_options(postg
     assert found.remedy.startswith("ALTER DATABASE errands_doctor_")
 
 
+def test_a_server_that_takes_no_writes_is_an_error(postgres):
+    alias = postgres()
+    call_command("migrate", database=alias, verbosity=0)
+    with connections[alias].cursor() as cursor:
+        cursor.execute("SET default_transaction_read_only = on")
+
+    (found,) = database.writing(alias)
+
+    assert found.level == Level.ERROR
+    assert found.text == (
+        f"Nothing can be written to the queue in '{alias}': cannot execute DELETE in a "
+        "read-only transaction"
+    )
+    assert "and let it be no replica" in found.remedy
+
+
 @pytest.mark.parametrize("mode", ["MEMORY", "DELETE"])
 def test_a_file_of_sqlite_in_another_mode_than_wal_is_an_error(alias_of, tmp_path, mode):
     options = {
@@ -267,8 +283,8 @@ def test_a_database_that_cannot_be_reached_is_one_finding(alias_of, tmp_path):
     )
     assert found.remedy == (
         f"Look whether it runs, and at DATABASES['{alias}']. Not looked at: migrations, "
-        "clock, isolation, durability, sqlite mode, transactions, workers, queues, "
-        "stranded tasks, unknown tasks."
+        "writing, clock, isolation, durability, sqlite mode, transactions, workers, "
+        "queues, stranded tasks, unknown tasks."
     )
 
 

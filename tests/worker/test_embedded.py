@@ -83,6 +83,21 @@ def test_the_kind_of_application_is_recognised(application, kind):
     assert isinstance(with_worker(application), kind)
 
 
+def test_what_is_no_application_is_refused_where_it_is_wrapped():
+    with pytest.raises(TypeError) as refused:
+        with_worker("shop.wsgi")
+
+    assert str(refused.value) == (
+        "with_worker() got 'shop.wsgi'; it takes an application, such as "
+        "get_asgi_application()."
+    )
+
+
+def test_a_hook_is_told_of_its_own_call():
+    with pytest.raises(TypeError, match=r"start_worker\(\) has no option 'thread'\."):
+        embedded.start_worker(thread=2)
+
+
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connections
+from django.db import DEFAULT_DB_ALIAS, Error, connections
 from django.db.transaction import atomic
 
 from errands.doctor.findings import Finding, error, missing_migrations, ok, warning
 from errands.queue.checks import READ_COMMITTED, SQLITE_REMEDY
+from errands.queue.models import ResultRow, TaskRow
 from errands.queue.statements import statements_for
-from errands.text import counted
+from errands.text import clean_line, counted
 
 MOST_SKEW = timedelta(seconds=1)
 FILE = "SELECT file FROM pragma_database_list WHERE name = 'main'"
@@ -193,6 +194,24 @@ def transactions(alias: str) -> Iterator[Finding]:
         )
 
 
+def writing(alias: str) -> Iterator[Finding]:
+    """Look whether this user may write to the queue, and this server takes it."""
+    if missing_migrations(alias):
+        return
+    try:
+        with atomic(using=alias), connections[alias].cursor() as cursor:
+            for model in (TaskRow, ResultRow):
+                cursor.execute(f"DELETE FROM {model._meta.db_table} WHERE 1 = 0")  # noqa: S608
+    except Error as refused:
+        if str(refused) == "database is locked":
+            return  # Somebody else writes to this SQLite file right now.
+        yield error(
+            f"Nothing can be written to the queue in {alias!r}: {clean_line(refused)}",
+            f"Give the user of DATABASES[{alias!r}] SELECT, INSERT, UPDATE and DELETE on "
+            "the tables of errands, and let it be no replica.",
+        )
+
+
 def connection_reuse(alias: str) -> Iterator[Finding]:
     """Look for connections that are kept without being checked."""
     configured = connections[alias].settings_dict
@@ -240,6 +259,7 @@ def sqlite_mode(alias: str) -> Iterator[Finding]:
 
 EXAMINATIONS = [
     migrations,
+    writing,
     clock,
     isolation,
     durability,

@@ -149,15 +149,15 @@ def start_worker(**options: Any) -> None:
     For hooks of servers, such as gunicorn's ``post_worker_init``, so that a
     process works before its first request. ``options`` as for ``with_worker``.
     """
-    worker.start(embedded_options(options))
+    worker.start(embedded_options(options, asked_by="start_worker"))
 
 
-def embedded_options(told: Mapping[str, Any]) -> WorkerOptions:
+def embedded_options(told: Mapping[str, Any], *, asked_by: str) -> WorkerOptions:
     """Return the worker's options; only those that mean something here."""
     for name in told:
         if name not in EMBEDDED:
             raise TypeError(
-                f"with_worker() has no option {name!r}. Known: {', '.join(EMBEDDED)}."
+                f"{asked_by}() has no option {name!r}. Known: {', '.join(EMBEDDED)}."
             )
     options = WorkerOptions(**told)
     _refuse_unknown_backend(options.backend)
@@ -248,7 +248,12 @@ def with_worker(application: Any, **options: Any) -> WithWorkerASGI | WithWorker
     ends. An application that knows lifespan events gets them too: it starts
     before the worker, and stops after it.
     """
-    told = embedded_options(options)
+    if not callable(application):
+        raise TypeError(
+            f"with_worker() got {application!r}; it takes an application, such as "
+            "get_asgi_application()."
+        )
+    told = embedded_options(options, asked_by="with_worker")
     is_asgi = any(map(iscoroutinefunction, (application, type(application).__call__)))
     kind = WithWorkerASGI if is_asgi else WithWorkerWSGI
     return kind(application, told)
