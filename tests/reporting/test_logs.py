@@ -3,11 +3,15 @@
 import logging
 from uuid import uuid4
 
+import pytest
+from django.tasks import TaskResult
+from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.queue.results import new_result
 from errands.reporting.logs import TaskFilter
 from errands.tasks.context import TaskContext, attempting
+from errands.tasks.signals import tell
 from tests.testapp import tasks
 
 
@@ -17,8 +21,9 @@ def record() -> logging.LogRecord:
     return made
 
 
-def test_a_record_made_in_a_task_names_it():
-    result = new_result(
+@pytest.fixture
+def result() -> TaskResult:
+    return new_result(
         tasks.nothing,
         ([], {}),
         task_id=str(uuid4()),
@@ -26,12 +31,27 @@ def test_a_record_made_in_a_task_names_it():
         backend="default",
     )
 
+
+def test_a_record_made_in_a_task_names_it(result):
     with attempting(TaskContext(task_result=result)):
         made = record()
 
     assert made.task_id == result.id
     assert made.task_path == "tests.testapp.tasks.nothing"
     assert made.task_queue == "default"
+
+
+def test_a_record_of_who_is_told_of_a_task_names_it(result):
+    made = []
+
+    def hear(**told: object) -> None:
+        made.append(record())
+
+    task_finished.connect(hear)
+    tell(task_finished, object, task_result=result)
+    task_finished.disconnect(hear)
+
+    assert [each.task_id for each in [*made, record()]] == [result.id, ""]
 
 
 def test_a_record_made_elsewhere_has_the_fields_empty():

@@ -17,6 +17,7 @@ from django.db import Error
 
 from errands.queue.liveness import WorkerIdentity
 from errands.queue.store import Store
+from errands.text import clean_line
 from errands.worker.attempts import Attempts
 from errands.worker.courier import Courier
 from errands.worker.executor import Executor
@@ -82,8 +83,8 @@ class Crew:
         """Remove the worker's row; return whether the database took it."""
         try:
             self._heartbeat.retire()
-        except Error:
-            worker_id = self._heartbeat.identity.id
-            logger.exception("worker id=%s could not be retired", worker_id)
+        except Error as error:
+            worker_id, told = self._heartbeat.identity.id, clean_line(error)
+            logger.warning("worker id=%s ends with its lease: %s", worker_id, told)
             return False
         return True
