@@ -37,7 +37,8 @@ def test_a_process_that_the_system_refuses_is_started_later(
     supervisor._do_what_is_due()
 
     assert is_refused
-    assert left_open == 0
+    # What other tests have left may be closed meanwhile.
+    assert left_open <= 0
     assert place.is_running
     assert "does not let us start a process" in caplog.text
     place.order(b"s")
