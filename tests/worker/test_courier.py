@@ -534,7 +534,7 @@ def test_a_courier_looks_unasked_for_what_its_horizon_hides(
     courier = Courier(staying, heartbeat, [])
     round_of(courier)
     staying.bells.courier._poll = 3600.0
-    hidden = Place(rank=0, id=7, until=time.monotonic() + 0.1)
+    hidden = Place(rank=0, id=7, until=time.monotonic() + 0.1, seconds=0.005)
     courier._picker._horizon._places[None] = hidden
 
     remembering.ready = [claim_of(1)]

@@ -2,14 +2,16 @@
 
 An old snapshot (a report in one transaction, a forgotten ``BEGIN``) keeps
 PostgreSQL from removing the index entries of tasks that are long done, and
-every claim walks over all of them. So after two claims that took long, the next
-ones begin behind the last task taken, for 19 times as long as it took, at
+every claim walks over all of them. So after four claims in a row that took long,
+the next ones begin behind the last task taken, for 19 times as long as it took, at
 least one second and two at most; then one looks from the front again, also
 when nobody has told of anything. Only in that state may a task wait for so long
-that has a higher priority, was given back, or was committed out of turn.
+that has a higher priority, was given back, or was committed out of turn. Where
+that is not much quicker, it is the machine that is slow, and the state ends.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
@@ -17,8 +19,9 @@ from math import inf
 from errands.queue.claims import Claim
 from errands.queue.statements.rows import ClaimFilter
 
-SLOW_SECONDS = 0.004
+SLOW_SECONDS = 0.002
 SLOW_SECONDS_PER_TASK = 0.0002
+SLOW_IN_A_ROW = 4
 SHARE = 19
 SHORTEST_SECONDS, LONGEST_SECONDS = 1.0, 2.0
 SOONEST_SECONDS = 0.05
@@ -32,6 +35,13 @@ class Place:
     rank: int
     id: int
     until: float
+    seconds: float
+    """How long a claim from the front took."""
+
+    def behind(self, claims: list[Claim]) -> "Place":
+        """Return the place of the last of these claims."""
+        rank, last = _last(claims)
+        return replace(self, rank=rank, id=last)
 
 
 class Horizon:
@@ -40,7 +50,7 @@ class Horizon:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._places: dict[str | None, Place] = {}
-        self._slow: set[str | None] = set()
+        self._slow: Counter[str | None] = Counter()
 
     def claim(
         self, wanted: ClaimFilter, claim: Callable[[ClaimFilter], list[Claim]]
@@ -50,11 +60,14 @@ class Horizon:
         place = self._places.get(wanted.queue)
         if place is None or began >= place.until:
             claims = claim(wanted)
-            self._note(wanted, claims, self._clock() - began)
+            self._note(wanted, claims, self._seconds(began, claims))
             return claims
         claims = claim(replace(wanted, min_rank=place.rank, after_id=place.id))
-        if claims:
-            self._places[wanted.queue] = _behind(claims, place.until)
+        seconds = self._seconds(began, claims)
+        if seconds > place.seconds / 2:
+            del self._places[wanted.queue], self._slow[wanted.queue]
+        elif claims:
+            self._places[wanted.queue] = place.behind(claims)
         return claims
 
     @property
@@ -72,24 +85,28 @@ class Horizon:
         until = min(place.until for place in self._places.values())
         return max(SOONEST_SECONDS, until - now)
 
+    def _seconds(self, began: float, claims: list[Claim]) -> float:
+        """Return how long a claim took, but for what its tasks take."""
+        return self._clock() - began - SLOW_SECONDS_PER_TASK * len(claims)
+
     def _note(self, wanted: ClaimFilter, claims: list[Claim], seconds: float) -> None:
-        is_slow = seconds > SLOW_SECONDS + SLOW_SECONDS_PER_TASK * len(claims)
         until = self._clock() + min(
             max(seconds * SHARE, SHORTEST_SECONDS), LONGEST_SECONDS
         )
         before = self._places.pop(wanted.queue, None)
-        if not is_slow:
-            self._slow.discard(wanted.queue)
-        elif wanted.queue not in self._slow:
-            if len(self._slow) >= MOST_REMEMBERED:
-                self._slow.clear()
-            self._slow.add(wanted.queue)
-        elif claims:
-            self._places[wanted.queue] = _behind(claims, until)
+        if seconds <= SLOW_SECONDS:
+            del self._slow[wanted.queue]
+            return
+        if len(self._slow) >= MOST_REMEMBERED:
+            self._slow.clear()
+        self._slow[wanted.queue] += 1
+        if self._slow[wanted.queue] < SLOW_IN_A_ROW:
+            return
+        if claims:
+            self._places[wanted.queue] = Place(*_last(claims), until, seconds)
         elif before:
             self._places[wanted.queue] = replace(before, until=until)
 
 
-def _behind(claims: list[Claim], until: float) -> Place:
-    rank, last = max((-claim.priority, claim.id) for claim in claims)
-    return Place(rank, last, until)
+def _last(claims: list[Claim]) -> tuple[int, int]:
+    return max((-claim.priority, claim.id) for claim in claims)
