@@ -21,6 +21,7 @@ from errands.tasks.outcomes import (
     Discarded,
     Failed,
     Interrupted,
+    Outcome,
     Retry,
     Succeeded,
 )
@@ -162,6 +163,12 @@ def test_exceptions_that_refer_to_each_other_in_a_circle_are_described():
     assert "first" in outcome.error.traceback
 
 
+def judged_with(backoff: Any) -> Outcome:
+    """What a first failure means for a task with this back-off."""
+    task = replace(tasks.echo, options=replace(tasks.echo.options, backoff=backoff))
+    return judge(ValueError(), task, result_of(task, 1))
+
+
 @pytest.mark.parametrize(
     "accident", [RuntimeError("no idea"), SystemExit(3), KeyboardInterrupt(), None]
 )
@@ -171,10 +178,7 @@ def test_a_broken_back_off_costs_no_attempt(accident: BaseException | None, capl
             raise accident
         return nan
 
-    task = tasks.echo.using()
-    object.__setattr__(task, "options", type(task.options)(backoff=broken))
-
-    outcome = judge(ValueError(), task, result_of(task, 1))
+    outcome = judged_with(broken)
 
     assert isinstance(outcome, Retry)
     assert outcome.after.total_seconds() == 60
@@ -183,11 +187,7 @@ def test_a_broken_back_off_costs_no_attempt(accident: BaseException | None, capl
 
 @pytest.mark.parametrize("seconds", [7, 7.0, Decimal(7), Fraction(7)])
 def test_a_back_off_returns_any_kind_of_number(seconds: Any):
-    task = tasks.echo.using()
-    options = type(task.options)(backoff=lambda exception, task_result: seconds)
-    object.__setattr__(task, "options", options)
-
-    outcome = judge(ValueError(), task, result_of(task, 1))
+    outcome = judged_with(lambda exception, task_result: seconds)
 
     assert isinstance(outcome, Retry)
     assert outcome.after == timedelta(seconds=7)
@@ -195,11 +195,7 @@ def test_a_back_off_returns_any_kind_of_number(seconds: Any):
 
 @pytest.mark.parametrize("seconds", [1e12, 1e300, inf])
 def test_a_back_off_beyond_the_calendar_ends_within_it(seconds: float):
-    task = tasks.echo.using()
-    options = type(task.options)(backoff=lambda exception, task_result: seconds)
-    object.__setattr__(task, "options", options)
-
-    outcome = judge(ValueError(), task, result_of(task, 1))
+    outcome = judged_with(lambda exception, task_result: seconds)
 
     assert isinstance(outcome, Retry)
     assert outcome.after == timedelta(days=3650)
