@@ -27,6 +27,12 @@ ENQUEUE = f"""
 from tests.testapp.tasks import nothing
 nothing.enqueue_many([((), {{}})] * {TASKS})
 """
+LEASE_SECONDS = 4
+HOLD = """
+from tests.integration.hostile_tasks import hold, hold_politely
+for task, name in ((hold, "first"), (hold_politely, "second")):
+    task.using(queue_name=name).enqueue({directory!r} + "/" + name)
+"""
 
 
 class Site:
@@ -131,3 +137,31 @@ def test_a_database_that_stops_under_load_loses_nothing_and_is_not_stormed(
     assert site.count("SELECT count(*) FROM errands_task") == 0
     worker.ask_to_stop()
     assert worker.ends() == 0, worker.errors
+
+
+def test_what_runs_outlives_an_outage_that_its_lease_does_not(
+    start_worker: StartWorker, site: Site, tmp_path: Path
+):
+    rooms = [tmp_path / "first", tmp_path / "second"]
+    for room in rooms:
+        room.mkdir()
+    site.environment["LEASE_SECONDS"] = str(LEASE_SECONDS)
+    for room in rooms:
+        start_worker("--queues", room.name, **site.environment).is_ready()
+    # Whoever holds nothing would take the others for lost.
+    start_worker("--queues", "third", **site.environment).is_ready()
+    site.manage("shell", "--verbosity", "0", "-c", HOLD.format(directory=str(tmp_path)))
+    eventually(lambda: all((room / "started").exists() for room in rooms), "both run")
+    threading.Event().wait(LEASE_SECONDS / 2)
+
+    site.server.halt()
+    threading.Event().wait(LEASE_SECONDS + 1)
+    site.server.resume()
+    # Until all of them judge each other again.
+    threading.Event().wait(2 * LEASE_SECONDS)
+    for room in rooms:
+        (room / "go").touch()
+    done = "SELECT count(*) FROM errands_result"
+    eventually(lambda: site.count(done) == 2, "both have ended")
+
+    assert site.count(f"{done} WHERE status = 1 AND crashes = 0 AND token = 1") == 2
