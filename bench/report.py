@@ -49,6 +49,7 @@ def markdown(results: Results, *, repeats: int) -> str:
         _ours(results),
         _not_run(results),
         "## Bars\n\n" + bars.table(results),
+        bars.reasons(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

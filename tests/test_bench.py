@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from bench import bars
 from bench.contest import Contest, Contestant, NotRun, Results, Stand
 from bench.processes import Fleet, rss
 
@@ -41,6 +42,16 @@ def test_a_contest_goes_on_without_a_stand_that_died(dead_stand: Stand):
         "idle": {NOBODY: "it died"},
         "speed": {NOBODY: "it died"},
     }
+
+
+@pytest.mark.parametrize(("ours", "is_told"), [(1.9, True), (2.1, False)])
+def test_a_bar_that_is_not_met_says_why(*, ours: float, is_told: bool):
+    results = Results()
+    for peer, speed in {"errands": ours, "django_ox": 1.0}.items():
+        measured = results.measured.setdefault("enqueue one", {})
+        measured[Contestant(peer, peer, "postgresql")] = [speed]
+
+    assert bars.reasons(results).startswith("* **enqueue one**: Of some") == is_told
 
 
 def test_a_process_that_has_ended_weighs_nothing():
