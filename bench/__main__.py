@@ -30,8 +30,8 @@ they are run by queues that have threads, by five of them in one process, and th
 ideal is five threads that do nothing else. Pick-up counts from the call of
 `enqueue` to the first line of the task, in an idle worker of one process, at
 random intervals. PostgreSQL runs as installed (`fsync` and `synchronous_commit`
-on), so does MariaDB, where the rounds of an idle worker are statements; every
-SQLite site of Django has WAL and `synchronous=NORMAL`.
+on), so does MariaDB, where the rounds of an idle worker are statements; on SQLite
+everybody has WAL and waits for the disk at each commit (`synchronous` as by default).
 """
 
 

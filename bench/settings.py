@@ -39,7 +39,7 @@ LOGGING = {
 }
 SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
-    "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
+    "init_command": "PRAGMA journal_mode=WAL",
     "timeout": 20,
 }
 

@@ -11,8 +11,7 @@ PERSISTENT = "persistent connections; logs from WARNING up"
 class DjangoPeer(Peer):
     """A queue inside a Django site that has nothing else.
 
-    On SQLite every site has WAL, ``synchronous=NORMAL``, immediate
-    transactions and 20 s of patience.
+    On SQLite every site has WAL, immediate transactions and 20 s of patience.
     """
 
     tables: ClassVar[tuple[str, ...]]

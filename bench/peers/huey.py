@@ -27,10 +27,9 @@ class Huey(Peer):
     name = "huey"
     engines = ("sqlite",)
     fair: ClassVar = (
-        "`SqliteHuey` as by default (WAL, SQLite's own `synchronous`), a consumer of "
-        f"one thread per process that polls each {POLL_SECONDS} s (its default "
-        "backs off to 10 s); a task leaves the queue before it runs, so a kill "
-        "loses it; no bulk enqueue"
+        "`SqliteHuey` as by default, a consumer of one thread per process that polls "
+        f"each {POLL_SECONDS} s (its default backs off to 10 s); a task leaves the "
+        "queue before it runs, so a kill loses it; no bulk enqueue"
     )
     is_bulk = False
     is_threaded = True
