@@ -4,7 +4,10 @@ import ast
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
+
+import pytest
 
 import errands
 from errands.tasks import sweeps
@@ -39,15 +42,41 @@ def test_a_site_registers_every_sweep_there_is():
 def test_a_sweep_that_raises_is_logged_and_stops_no_other(monkeypatch, caplog):
     ran = []
 
-    def broken() -> None:
-        raise RuntimeError("dust")
+    def broken(error: BaseException) -> None:
+        raise error
 
-    monkeypatch.setattr(sweeps, "_sweeps", [broken, lambda: ran.append("second")])
+    raising = [partial(broken, RuntimeError("dust")), partial(broken, SystemExit("rest"))]
+    monkeypatch.setattr(sweeps, "_sweeps", [*raising, lambda: ran.append("third")])
 
     sweeps.run_sweeps()
 
-    assert ran == ["second"]
+    assert ran == ["third"]
     assert "dust" in caplog.text
+    assert "rest" in caplog.text
+
+
+async def swept_later() -> None: ...
+
+
+@pytest.mark.parametrize("given", [5, "clean", swept_later, lambda shelf: shelf])
+def test_what_cannot_be_called_without_arguments_is_no_sweep(monkeypatch, given):
+    monkeypatch.setattr(sweeps, "_sweeps", registered := [])
+
+    with pytest.raises(TypeError, match="is no sweep: that is a plain function"):
+        sweeps.sweep(given)
+
+    assert registered == []
+
+
+def test_a_sweep_may_have_defaults(monkeypatch):
+    monkeypatch.setattr(sweeps, "_sweeps", registered := [])
+
+    def swept(shelf: int = 1) -> int:
+        return shelf
+
+    sweeps.sweep(swept)
+
+    assert registered == [swept]
 
 
 def test_a_rare_sweep_rests_for_five_rounds_when_it_found_nothing(monkeypatch):

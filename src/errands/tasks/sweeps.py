@@ -7,6 +7,10 @@ a sweep takes what it changes by conditional updates.
 
 import logging
 from collections.abc import Callable
+from inspect import signature
+from typing import Any
+
+from errands.tasks.signature import is_coroutine
 
 logger = logging.getLogger("errands.sweeps")
 
@@ -20,7 +24,15 @@ _resting: dict[Sweep, int] = {}
 
 
 def sweep[S: Sweep](function: S) -> S:
-    """Register a function without arguments as a sweep."""
+    """Register a plain function that takes no arguments as a sweep.
+
+    ``TypeError`` for what cannot be called like that.
+    """
+    if not _is_plain(function):
+        raise TypeError(
+            f"{function!r:.80} is no sweep: that is a plain function, not async, which "
+            "can be called without arguments."
+        )
     _sweeps.append(function)
     return function
 
@@ -43,5 +55,25 @@ def run_sweeps() -> None:
         try:
             found = function()
             _resting[function] = ROUNDS_OF_REST if function in _rare and not found else 0
-        except Exception:
-            logger.exception("sweep %s.%s", function.__module__, function.__name__)
+        except (Exception, SystemExit):
+            logger.exception("sweep %s", _name(function))
+
+
+def _is_plain(given: Any) -> bool:
+    """Return whether it can be called without arguments, and is done then."""
+    if not callable(given) or is_coroutine(given):
+        return False
+    try:
+        signature(given).bind()
+    except TypeError:
+        return False
+    except ValueError:
+        # Some functions of C do not tell.
+        return True
+    return True
+
+
+def _name(function: Sweep) -> str:
+    """Return where it is; what has no name, such as a partial, as it shows itself."""
+    name = getattr(function, "__qualname__", None)
+    return f"{function.__module__}.{name}" if name else f"{function!r:.80}"
