@@ -18,6 +18,7 @@ from errands.testing.asking import SETTINGS, Target, asked_of, changed_options
 from errands.testing.terms import terms_of
 from errands.testing.waiting import (
     Waiting,
+    bound_of,
     encoded,
     is_same,
     one_by_one,
@@ -56,7 +57,7 @@ class Wanted:
         called = signature_of(task)
         path = task.path() if isinstance(task, type) else task.module_path
         try:
-            bound = called.bind_partial(*args, **kwargs).arguments
+            bound = bound_of(called, args, kwargs)
         except TypeError as mismatch:
             raise SignatureMismatch(
                 f"{asked_by}() got args and kwargs that no call of {path} can have: "

@@ -90,6 +90,22 @@ def signature_of(task: DjangoTask | type[Job]) -> Signature:
     return call_signature(task.perform, skipped=1)
 
 
+def bound_of(
+    called: Signature, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Bind what is told of a call; ``TypeError`` for what no call can have.
+
+    Python before 3.12.4 refuses a keyword that ``**`` would take where it has the
+    name of a positional-only parameter; so those that are not told are left out.
+    """
+    parameters = [
+        parameter
+        for place, parameter in enumerate(called.parameters.values())
+        if place < len(args) or parameter.kind is not Parameter.POSITIONAL_ONLY
+    ]
+    return called.replace(parameters=parameters).bind_partial(*args, **kwargs).arguments
+
+
 def one_by_one(called: Signature, bound: Mapping[str, Any]) -> dict[str, Any]:
     """Return bound arguments by name, those that ``**`` takes among the others."""
     single = dict(bound)
@@ -172,7 +188,7 @@ def _arguments(
         args, kwargs = _started_with(args)
     called = signature_of(target)
     try:
-        bound = called.bind_partial(*args, **kwargs).arguments
+        bound = bound_of(called, args, kwargs)
     except TypeError:
         return {**{str(n): value for n, value in enumerate(args)}, **kwargs}
     with_defaults = {
