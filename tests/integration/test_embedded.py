@@ -64,7 +64,8 @@ class Server:
         try:
             urllib.request.urlopen(self.url, timeout=5)  # noqa: S310
         except HTTPError as answer:
-            return answer.code == 404
+            with answer:
+                return answer.code == 404
         except (URLError, OSError):
             return False
         return False
