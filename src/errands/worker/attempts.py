@@ -37,7 +37,12 @@ from errands.tasks.registry import registry
 from errands.tasks.signals import tell
 from errands.worker import leftovers
 from errands.worker.attempt import Attempt
-from errands.worker.connections import clean_connections, kept, renew_connections
+from errands.worker.connections import (
+    clean_connections,
+    closed_when_cut_off,
+    kept,
+    renew_connections,
+)
 from errands.worker.oversight import Oversight, Watch
 from errands.worker.surroundings import Surroundings
 from errands.worker.transactional import in_one_transaction
@@ -119,7 +124,7 @@ class Attempts:
                 watch.start_time()
                 terms = self._terms(attempt)
                 outcome = await _alone(aperform(attempt.task, attempt.result, terms))
-                if attempt.control.asked is not None:
+                if attempt.was_interrupted:
                     # The thread may still be busy with what it was cut off from.
                     await sync_to_async(clean_connections)()
             left_open = await sync_to_async(clean_connections)()
@@ -170,12 +175,14 @@ class Attempts:
             run = partial(self._performed, attempt, watch)
             return in_one_transaction(self._workplace.store, attempt, run)
         outcome = self._performed(attempt, watch)
-        return attempt.ended(attempt.judged(outcome, clean_connections()))
+        left_open = clean_connections(was_interrupted=attempt.was_interrupted)
+        return attempt.ended(attempt.judged(outcome, left_open))
 
     def _performed(self, attempt: Attempt, watch: Watch) -> Outcome:
         # Not before: SQLite lets one transaction after the other begin.
         watch.start_time()
-        return perform(attempt.task, attempt.result, self._terms(attempt))
+        with closed_when_cut_off():
+            return perform(attempt.task, attempt.result, self._terms(attempt))
 
     def _terms(self, attempt: Attempt) -> Terms:
         claim = attempt.claim
