@@ -109,9 +109,11 @@ def closed_when_cut_off() -> Iterator[None]:
     Code that goes on after it gets another one, or inside a transaction an error.
     """
     with ExitStack() as stack:
-        for connection in connections.all():
-            if connection.vendor == "mysql":
-                stack.enter_context(connection.execute_wrapper(_close_when_cut_off))
+        # By their settings: of the others, some may not even have a driver here.
+        for alias, database in connections.settings.items():
+            if "mysql" in database["ENGINE"]:
+                wrapper = connections[alias].execute_wrapper(_close_when_cut_off)
+                stack.enter_context(wrapper)
         yield
 
 
