@@ -105,6 +105,25 @@ def test_inside_a_transaction_of_the_callers_nothing_is_run_again(deadlock):
     assert len(attempts) == 1
 
 
+def test_nor_where_the_caller_commits_by_hand(deadlock):
+    """What the caller did before would be gone, and nobody would know it."""
+    attempts = []
+
+    def act() -> None:
+        attempts.append(1)
+        raise deadlock
+
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(OperationalError):
+            colliding.again_after_collisions(connection, act)
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+    assert len(attempts) == 1
+
+
 def test_another_error_is_not_run_again():
     attempts = []
 

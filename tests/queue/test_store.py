@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, UnknownTask
-from errands.queue.claims import Selection
+from errands.queue.claims import Selection, Settlement
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.statements import statements_for
 from errands.queue.states import ResultStatus, TaskState
@@ -142,6 +142,20 @@ def test_settling_again_after_a_lost_answer_is_acknowledged(worker):
 
     assert first == again == {claims[0].id}
     assert ResultRow.objects.count() == 1
+
+
+def test_so_is_settling_a_retry_again(worker, store):
+    tasks.fail.enqueue()
+    (claim,), now = worker.claim(), timezone.now()
+    settlement, another = (
+        Settlement(claim, Retry(timedelta(minutes=minutes), ERROR), now, now, "anna")
+        for minutes in (5, 6)
+    )
+
+    first, again = store.settle([settlement]), store.settle([settlement])
+
+    assert list(first) == list(again) == [claim.id]
+    assert store.settle([another]) == {}
 
 
 def test_a_retry_keeps_the_error_and_waits(worker, store):

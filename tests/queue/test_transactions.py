@@ -107,6 +107,18 @@ def test_a_transaction_of_the_callers_keeps_its_rules():
             assert silence_allowed(cursor) in {None, "0"}
 
 
+def test_so_does_one_that_the_caller_commits_by_hand():
+    transaction.set_autocommit(False)
+    try:
+        with brief("default") as cursor:
+            cursor.execute("SELECT 1")
+        with connection.cursor() as cursor:
+            assert silence_allowed(cursor) in {None, "0"}
+    finally:
+        transaction.rollback()
+        transaction.set_autocommit(True)
+
+
 def silence_allowed(cursor: CursorWrapper) -> str | None:
     if not ENDS_THE_SILENT:
         return None

@@ -15,7 +15,7 @@ from errands.queue.claims import Selection, Settlement
 from errands.queue.models import TaskRow
 from errands.queue.store import Store
 from errands.queue.waking import Call, subscribe, wake, wake_upkeep
-from errands.tasks.outcomes import Snoozed
+from errands.tasks.outcomes import Snoozed, Succeeded
 from tests.testapp import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -132,6 +132,19 @@ def test_what_is_given_back_wakes_others(calls, store: Store):
     calls.clear()
 
     store.release(claims)
+
+    assert calls == [Call.READY]
+
+
+def test_a_slot_that_a_transactional_task_gives_up_wakes_others(calls, store: Store):
+    tasks.nothing.using(concurrency=("partner", 1)).enqueue()
+    (claim,), now = store.claim(uuid4(), Selection(), 1), timezone.now()
+    settlement = Settlement(claim, Succeeded(None), now, now, "anna")
+    calls.clear()
+
+    with transaction.atomic():
+        assert store.settle_within(settlement)
+        assert calls == []
 
     assert calls == [Call.READY]
 

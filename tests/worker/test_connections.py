@@ -5,9 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection, connections, transaction
 
+from errands.exceptions import TaskCancelled
 from errands.worker import connections as worker_connections
 from errands.worker.connections import (
     clean_connections,
+    closed_when_cut_off,
     kept,
     renew_after_outage,
     renew_connections,
@@ -140,3 +142,34 @@ def test_that_of_a_callers_transaction_is_left_alone(asked):
         renew_connections()
 
     assert asked == []
+
+
+def test_those_of_an_interrupted_attempt_are_closed():
+    connection.ensure_connection()
+    before = connection.connection
+
+    clean_connections(was_interrupted=True)
+    connection.ensure_connection()
+
+    assert connection.connection is not before
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="is about PyMySQL")
+def test_no_answer_is_taken_for_that_to_another_question(monkeypatch):
+    connection.ensure_connection()
+    driver = type(connection.connection)
+    send = driver._write_bytes
+
+    def send_and_be_interrupted(self, data):
+        send(self, data)
+        raise TaskCancelled
+
+    with closed_when_cut_off(), connection.cursor() as cursor:
+        with monkeypatch.context() as patch, pytest.raises(TaskCancelled):
+            patch.setattr(driver, "_write_bytes", send_and_be_interrupted)
+            cursor.execute("SELECT 'cancelled'")
+        with connection.cursor() as another:
+            another.execute("SELECT 'asked for'")
+            answer = another.fetchone()
+
+    assert answer == ("asked for",)

@@ -17,6 +17,7 @@ from errands.exceptions import TaskCancelled, TaskTimeout
 from errands.queue.claims import Claim, Selection
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import ResultStatus, TaskState
+from errands.queue.store import Store
 from errands.tasks.capabilities import cancel
 from errands.tasks.outcomes import (
     Cancelled,
@@ -410,3 +411,24 @@ def test_an_unreadable_option_of_a_call_fails_the_task_and_not_the_thread(
 
     assert isinstance(attempted.settlement.outcome, Failed)
     assert attempted.settlement.finished_at <= timezone.now()
+
+
+def test_a_cancelled_task_waits_for_no_rate(settled, monkeypatch):
+    """It would come back at once, over and over, until the rate lets it start."""
+    monkeypatch.setattr(Store, "take", lambda *told: timedelta(hours=1))
+    tasks.call_partner.enqueue()
+    TaskRow.objects.update(cancel_requested_at=timezone.now())
+
+    settled()
+
+    assert ResultRow.objects.get().status == ResultStatus.CANCELLED
+
+
+def test_a_cancelled_task_that_is_unknown_here_ends(settled):
+    """Likewise, until a worker comes that knows it."""
+    tasks.never_twice.enqueue()
+    TaskRow.objects.update(path="shop.tasks.renamed", cancel_requested_at=timezone.now())
+
+    settled()
+
+    assert ResultRow.objects.get().status == ResultStatus.CANCELLED

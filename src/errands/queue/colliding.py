@@ -20,6 +20,7 @@ from django.db import DatabaseError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from errands.queue.statements import statements_for
+from errands.queue.transactions import is_in_one
 
 logger = logging.getLogger("errands.queue")
 
@@ -37,7 +38,7 @@ class HasAlias(Protocol):
 
 def again_after_collisions[T](connection: BaseDatabaseWrapper, act: Callable[[], T]) -> T:
     """Run a whole transaction; if it collided with another, run it again."""
-    for longest in LONGEST_PAUSES if not connection.in_atomic_block else ():
+    for longest in () if is_in_one(connection) else LONGEST_PAUSES:
         try:
             return act()
         except DatabaseError as error:

@@ -47,6 +47,7 @@ from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
 from errands.queue.states import TaskState
 from errands.queue.transactions import brief, cut_off_when_silent, limit_silence
+from errands.queue.waking import wake
 from errands.queue.writing import WRITTEN_BY_RESCUES, Written, record, write
 from errands.tasks.rates import Rate
 
@@ -149,7 +150,11 @@ class Store:
         """
         with cut_off_when_silent(self.alias), self._cursor() as cursor:
             limit_silence(cursor)
-            return bool(record(self._statements, cursor, [record_of(settlement)]))
+            has_settled = bool(record(self._statements, cursor, [record_of(settlement)]))
+        if has_settled and settlement.claim.concurrency_key is not None:
+            # Who waited for its slot may be for others to take.
+            wake(self.alias)
+        return has_settled
 
     def was_settled(self, claim: Claim) -> bool:
         """Return whether the results hold this attempt; for a lost COMMIT.

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import DatabaseError, OperationalError, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.transaction import atomic
 
@@ -29,12 +30,17 @@ def brief(alias: str) -> Iterator[CursorWrapper]:
 
     Where the caller is in one already, this is a part of it and keeps its rules.
     """
-    is_outermost = not connections[alias].in_atomic_block
+    is_outermost = not is_in_one(connections[alias])
     transaction = atomic(using=alias)
     with cut_off_when_silent(alias), transaction, connections[alias].cursor() as cursor:
         if is_outermost:
             limit_silence(cursor)
         yield cursor
+
+
+def is_in_one(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether the caller is in a transaction, of ``atomic()`` or by hand."""
+    return connection.in_atomic_block or not connection.get_autocommit()
 
 
 def limit_silence(cursor: CursorWrapper) -> None:

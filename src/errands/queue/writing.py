@@ -7,10 +7,11 @@
 
 Every record names the token of its claim, and takes effect only while the row
 has it. Where the answer to the COMMIT was lost, the batch is written again, and
-what the results hold already counts as written. One record whose values the database
-refuses, such as a text it cannot store, costs the others of its batch nothing. What
-else it refuses, it refuses everybody: a server that only reads for a while, a table
-that is missing. That raises, as an outage does, and is written when it is over.
+what the results hold already, or what waits to be tried again, counts as written. One
+record whose values the database refuses, such as a text it cannot store, costs the
+others of its batch nothing. What else it refuses, it refuses everybody: a server that
+only reads for a while, a table that is missing. That raises, as an outage does, and is
+written when it is over.
 """
 
 import logging
@@ -105,11 +106,7 @@ def _write(alias: str, records: Sequence[Record]) -> Written:
     if due := [due_at for each in records if (due_at := _due_at(each)) is not None]:
         wake_upkeep(alias, min(due))
     missing = [
-        each
-        for each in records
-        if isinstance(each, Finish)
-        and each.id not in done
-        and each.status not in WRITTEN_BY_RESCUES
+        each for each in records if each.id not in done and _is_of_an_attempt(each)
     ]
     done = done | _settled_before(alias, missing) if missing else done
     return {each.id: each for each in records if each.id in done}
@@ -166,18 +163,35 @@ def _due_at(record: Record) -> datetime | None:
     return None
 
 
-def _settled_before(alias: str, missing: Sequence[Finish]) -> set[int]:
-    """Return those a lost answer hides: they are results as we wrote them.
+def _is_of_an_attempt(record: Record) -> bool:
+    """Return whether it is how an attempt ended, and nobody else would write the same.
 
-    Under our token alone it may have been a rescue that ended the task. Of two
-    rescues both would take it for theirs, so they do not ask.
+    Of two rescues both would take it for theirs, so they do not ask.
     """
-    written = {(record.id, record.token, record.status) for record in missing}
-    ids = sorted({record.id for record in missing})
+    if isinstance(record, Finish):
+        return record.status not in WRITTEN_BY_RESCUES
+    return _due_at(record) is not None
+
+
+def _settled_before(alias: str, missing: Sequence[Record]) -> set[int]:
+    """Return those a lost answer hides: results, or rows that wait, as we wrote them.
+
+    Under our token alone it may have been a rescue that wrote them. The next claim
+    raises it: then nobody can tell.
+    """
+    instant = statements_for(connections[alias]).instant
+    written = {
+        (each.id, each.token, getattr(each, "status", None), _due_at(each))
+        for each in missing
+    }
+    ids = sorted({each.id for each in missing})
+    places = ", ".join(["%s"] * len(ids))
     with connections[alias].cursor() as cursor:
         cursor.execute(
-            "SELECT id, token, status FROM errands_result "
-            f"WHERE id IN ({', '.join(['%s'] * len(ids))})",
-            ids,
+            f"SELECT id, token, status, NULL FROM errands_result WHERE id IN ({places}) "
+            "UNION ALL "
+            f"SELECT id, token, NULL, run_at FROM errands_task WHERE id IN ({places})",
+            ids * 2,
         )
-        return {row[0] for row in cursor.fetchall() if row in written}
+        rows = [(*row[:3], instant(row[3])) for row in cursor.fetchall()]
+    return {row[0] for row in rows if row in written}

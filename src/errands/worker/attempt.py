@@ -66,6 +66,11 @@ class Attempt:
         seconds = self.call.options["timeout"]
         return None if seconds is None else timedelta(seconds=min(seconds, MOST_SECONDS))
 
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether its code may have been left at any line, to be cancelled or ended."""
+        return self.control.asked is not None
+
     def judged(self, outcome: Outcome, left_open: Sequence[str]) -> Outcome:
         """Return the outcome; a success whose writes were rolled back is none."""
         if not left_open or not isinstance(outcome, Succeeded):

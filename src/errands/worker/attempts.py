@@ -31,13 +31,18 @@ from errands.tasks.attempt import Terms, aperform, options_of, perform
 from errands.tasks.hearing import is_heard
 from errands.tasks.interrupting import Control
 from errands.tasks.keys import KEY_LIMIT
-from errands.tasks.outcomes import AttemptError, Failed, Outcome, Snoozed
+from errands.tasks.outcomes import AttemptError, Cancelled, Failed, Outcome, Snoozed
 from errands.tasks.rates import Rate
 from errands.tasks.registry import registry
 from errands.tasks.signals import tell
 from errands.worker import leftovers
 from errands.worker.attempt import Attempt
-from errands.worker.connections import clean_connections, kept, renew_connections
+from errands.worker.connections import (
+    clean_connections,
+    closed_when_cut_off,
+    kept,
+    renew_connections,
+)
 from errands.worker.oversight import Oversight, Watch
 from errands.worker.surroundings import Surroundings
 from errands.worker.transactional import in_one_transaction
@@ -119,7 +124,7 @@ class Attempts:
                 watch.start_time()
                 terms = self._terms(attempt)
                 outcome = await _alone(aperform(attempt.task, attempt.result, terms))
-                if attempt.control.asked is not None:
+                if attempt.was_interrupted:
                     # The thread may still be busy with what it was cut off from.
                     await sync_to_async(clean_connections)()
             left_open = await sync_to_async(clean_connections)()
@@ -151,7 +156,7 @@ class Attempts:
         attempt.options = options_of(task)
         attempt.result = self._backend.result_for(claim, attempt.call, attempt.worker)
         if (wait := self._wait_for_rate(attempt.call)) is not None:
-            return attempt.ended(Snoozed(wait))
+            return attempt.ended(_not_before(claim, wait))
         attempt.control = Control(self._workplace.stop.control)
         if claim.cancel_requested:
             attempt.control.interrupt(TaskCancelled)
@@ -170,12 +175,14 @@ class Attempts:
             run = partial(self._performed, attempt, watch)
             return in_one_transaction(self._workplace.store, attempt, run)
         outcome = self._performed(attempt, watch)
-        return attempt.ended(attempt.judged(outcome, clean_connections()))
+        left_open = clean_connections(was_interrupted=attempt.was_interrupted)
+        return attempt.ended(attempt.judged(outcome, left_open))
 
     def _performed(self, attempt: Attempt, watch: Watch) -> Outcome:
         # Not before: SQLite lets one transaction after the other begin.
         watch.start_time()
-        return perform(attempt.task, attempt.result, self._terms(attempt))
+        with closed_when_cut_off():
+            return perform(attempt.task, attempt.result, self._terms(attempt))
 
     def _terms(self, attempt: Attempt) -> Terms:
         claim = attempt.claim
@@ -206,7 +213,7 @@ class Attempts:
         missed_since = claim.metadata.setdefault(MISSED_SINCE, time.time())
         patience = settings().unknown_task_patience.total_seconds()
         if time.time() - missed_since < patience:
-            return Snoozed(UNKNOWN_TASK_PAUSE)
+            return _not_before(claim, UNKNOWN_TASK_PAUSE)
         unknown = UnknownTask(
             f"No worker knows {claim.path!r}. Was it renamed? Workers import what is "
             "below 'tasks' and 'jobs' of the installed apps, and ERRANDS['IMPORTS']."
@@ -217,6 +224,13 @@ class Attempts:
         told = (attempt.claim.uuid, attempt.claim.path)
         logger.error("Task id=%s path=%s broke its attempt", *told, exc_info=escaped)
         return attempt.ended(Failed(AttemptError.of(escaped)))
+
+
+def _not_before(claim: Claim, after: timedelta) -> Outcome:
+    """Let it come back later; a cancelled one, which would at once, ends."""
+    if not claim.cancel_requested:
+        return Snoozed(after)
+    return Cancelled(AttemptError.of(TaskCancelled("Cancelled before it could start.")))
 
 
 async def _renewed() -> None:

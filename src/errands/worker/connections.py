@@ -7,20 +7,26 @@ has found the database away, it opens them anew without asking: what still answe
 may be a server that only reads now, since another one has taken over, or a file
 that has been replaced. A restart is one of those: a task is claimed over a
 connection that was cut as well.
+
+An interruption may come between a question and its answer, which PyMySQL would take
+for the one to the next question. So a connection that it meets in a statement is
+closed there and then, and what an interrupted attempt has used when it has ended.
 """
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager, suppress
 from contextvars import ContextVar
 from math import inf
 from threading import local
 from types import MappingProxyType
+from typing import Any
 
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
+from errands.tasks.interrupting import REASONS
 from errands.worker.outage import turns
 
 # Active, in a transaction, in a failed one: numbers of libpq.
@@ -96,6 +102,21 @@ def callers_transactions() -> Iterator[None]:
         _callers.reset(before)
 
 
+@contextmanager
+def closed_when_cut_off() -> Iterator[None]:
+    """Close connections of MySQL whose statement is interrupted.
+
+    Code that goes on after it gets another one, or inside a transaction an error.
+    """
+    with ExitStack() as stack:
+        # By their settings: of the others, some may not even have a driver here.
+        for alias, database in connections.settings.items():
+            if "mysql" in database["ENGINE"]:
+                wrapper = connections[alias].execute_wrapper(_close_when_cut_off)
+                stack.enter_context(wrapper)
+        yield
+
+
 def renew_connections() -> None:
     """Close those of this thread's connections that were cut while it was idle.
 
@@ -123,12 +144,13 @@ def renew_after_outage() -> None:
         renew_connections()
 
 
-def clean_connections() -> list[str]:
+def clean_connections(*, was_interrupted: bool = False) -> list[str]:
     """Make this thread's connections fit for the next attempt.
 
     Returns the aliases left inside a transaction. What was done in it is
     rolled back: nobody is left who could commit it. A connection that broke,
-    or is older than the site allows, is closed.
+    or is older than the site allows, is closed; all are where the attempt
+    ``was_interrupted``.
     """
     left_open, callers = [], _callers.get()
     for connection in connections.all(initialized_only=True):
@@ -141,6 +163,9 @@ def clean_connections() -> list[str]:
             _discard(connection)
         elif _is_closed_below(connection):
             _discard(connection)
+        elif was_interrupted:
+            with suppress(Error):
+                connection.close()
         else:
             try:
                 connection.close_if_unusable_or_obsolete()
@@ -148,6 +173,16 @@ def clean_connections() -> list[str]:
                 _discard(connection)
     kept.leave()
     return left_open
+
+
+def _close_when_cut_off(execute: Callable[..., Any], *statement: Any) -> Any:
+    *_, context = statement
+    try:
+        return execute(*statement)
+    except REASONS:
+        with suppress(Error):
+            context["connection"].close()
+        raise
 
 
 def _answers(connection: BaseDatabaseWrapper) -> bool:

@@ -52,7 +52,7 @@ def in_one_transaction(
         attempted = _asked(store, attempt, attempted, error=error)
     else:
         attempted = attempted._replace(is_settled=True)
-    clean_connections()
+    clean_connections(was_interrupted=attempt.was_interrupted)
     return attempted
 
 
@@ -60,7 +60,8 @@ def _performed(attempt: Attempt, perform: Callable[[], Outcome]) -> Outcome:
     """Perform it; what it leaves open inside the transaction is rolled back."""
     with callers_transactions():
         outcome = perform()
-        return attempt.judged(outcome, clean_connections())
+        left_open = clean_connections(was_interrupted=attempt.was_interrupted)
+        return attempt.judged(outcome, left_open)
 
 
 def _asked(
@@ -71,7 +72,7 @@ def _asked(
     Its answer may have been lost, or a hook of ``on_commit`` have raised after it.
     """
     try:
-        clean_connections()
+        clean_connections(was_interrupted=attempt.was_interrupted)
         was_settled = store.was_settled(attempt.claim)
     except Error as unanswered:
         if _is_outage(unanswered):
