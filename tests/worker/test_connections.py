@@ -1,6 +1,9 @@
 """Connections that were cut while nobody used them."""
 
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
@@ -154,9 +157,18 @@ def test_those_of_an_interrupted_attempt_are_closed():
     assert connection.connection is not before
 
 
-@pytest.mark.skipif(connection.vendor != "mysql", reason="is about PyMySQL")
-def test_no_answer_is_taken_for_that_to_another_question(monkeypatch):
-    connection.ensure_connection()
+@contextmanager
+def interrupted_before_the_answer() -> Iterator[None]:
+    """Send what is executed inside, and be interrupted then."""
+    if connection.vendor != "mysql":
+
+        def execute_and_be_interrupted(execute: Callable[..., Any], *told: Any) -> None:
+            execute(*told)
+            raise TaskCancelled
+
+        with connection.execute_wrapper(execute_and_be_interrupted):
+            yield
+        return
     driver = type(connection.connection)
     send = driver._write_bytes
 
@@ -164,9 +176,16 @@ def test_no_answer_is_taken_for_that_to_another_question(monkeypatch):
         send(self, data)
         raise TaskCancelled
 
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(driver, "_write_bytes", send_and_be_interrupted)
+        yield
+
+
+def test_no_answer_is_taken_for_that_to_another_question():
+    connection.ensure_connection()
+
     with closed_when_cut_off(), connection.cursor() as cursor:
-        with monkeypatch.context() as patch, pytest.raises(TaskCancelled):
-            patch.setattr(driver, "_write_bytes", send_and_be_interrupted)
+        with pytest.raises(TaskCancelled), interrupted_before_the_answer():
             cursor.execute("SELECT 'cancelled'")
         with connection.cursor() as another:
             another.execute("SELECT 'asked for'")

@@ -15,8 +15,15 @@ closed there and then, and what an interrupted attempt has used when it has ende
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import (
+    AbstractContextManager,
+    ExitStack,
+    closing,
+    contextmanager,
+    suppress,
+)
 from contextvars import ContextVar
+from functools import cache
 from math import inf
 from threading import local
 from types import MappingProxyType
@@ -102,19 +109,22 @@ def callers_transactions() -> Iterator[None]:
         _callers.reset(before)
 
 
-@contextmanager
-def closed_when_cut_off() -> Iterator[None]:
+def closed_when_cut_off() -> AbstractContextManager[object]:
     """Close connections of MySQL whose statement is interrupted.
 
     Code that goes on after it gets another one, or inside a transaction an error.
     """
-    with ExitStack() as stack:
-        # By their settings: of the others, some may not even have a driver here.
-        for alias, database in connections.settings.items():
-            if "mysql" in database["ENGINE"]:
-                wrapper = connections[alias].execute_wrapper(_close_when_cut_off)
-                stack.enter_context(wrapper)
-        yield
+    stack = ExitStack()
+    for alias in _aliases_of_mysql():
+        stack.enter_context(connections[alias].execute_wrapper(_close_when_cut_off))
+    return stack
+
+
+@cache
+def _aliases_of_mysql() -> tuple[str, ...]:
+    """Ask settings: of other databases, some may not even have a driver here."""
+    databases = connections.settings.items()
+    return tuple(alias for alias, each in databases if "mysql" in each["ENGINE"])
 
 
 def renew_connections() -> None:
