@@ -237,6 +237,15 @@ def save_metadata(context: TaskContext) -> None:
     context.save_metadata()
 
 
+@task(takes_context=True)
+def save_metadata_on_the_way(context: TaskContext) -> None:
+    """Store other metadata in the middle than in the end."""
+    before = dict(context.metadata)
+    context.metadata["halfway"] = True
+    context.save_metadata()
+    context.metadata.update(before)
+
+
 @task(retry_on=(OSError,), backoff=AT_ONCE)
 def retry_outages(kind: str) -> None:
     """Raise what is tried again, or what is not."""

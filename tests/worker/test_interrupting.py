@@ -350,6 +350,14 @@ def test_metadata_is_there_as_soon_as_it_is_saved(attempts: Attempts, claim):
     assert TaskRow.objects.get().metadata == '{"halfway":true}'
 
 
+def test_metadata_that_end_as_they_began_are_stored_over_what_was_saved(settled):
+    tasks.save_metadata_on_the_way.using(metadata={"halfway": False}).enqueue()
+
+    settled()
+
+    assert ResultRow.objects.get().metadata == '{"halfway":false}'
+
+
 @pytest.mark.parametrize(
     ("kind", "outcome"), [("OSError", Retry), ("TimeoutError", Retry), ("other", Failed)]
 )

@@ -185,7 +185,7 @@ class Attempts:
             control=attempt.control,
             max_attempts=claim.max_attempts,
             metadata=claim.metadata,
-            save_metadata=partial(self._workplace.store.save_metadata, claim),
+            save_metadata=partial(attempt.save_metadata, self._workplace.store),
         )
 
     def _wait_for_rate(self, call: Payload) -> timedelta | None:
