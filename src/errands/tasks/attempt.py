@@ -125,15 +125,22 @@ def judge(
     options = options_of(task)
     if is_one_of(exception, TaskCancelled):
         return Cancelled(error)
-    if is_one_of(exception, options.discard_on):
-        return Discarded(error)
-    if not is_one_of(exception, _retried(options)):
-        return Failed(error)
+    if (end := end_at_once(exception, options)) is not None:
+        return end(error)
     allowed = 1 if options.at_most_once else max_attempts or options.max_attempts
     if task_result.attempts >= allowed:
         return Failed(error)
     wait = _wait(options, exception, task_result)
     return Failed(error) if wait is None else Retry(wait, error)
+
+
+def end_at_once(
+    exception: BaseException, options: TaskOptions
+) -> type[Discarded] | type[Failed] | None:
+    """Return how an exception ends a task that has attempts left; None: it does not."""
+    if is_one_of(exception, options.discard_on):
+        return Discarded
+    return None if is_one_of(exception, _retried(options)) else Failed
 
 
 def options_of(task: DjangoTask) -> TaskOptions:
