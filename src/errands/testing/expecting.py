@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.tasks import Task as DjangoTask
@@ -143,7 +143,9 @@ def _is_due(expected: datetime | timedelta | None, waiting: Waiting) -> bool:
         return waiting.run_after is expected
     due_at = from_site(waiting.run_after)
     if not isinstance(expected, timedelta):
-        return due_at == from_site(expected)
+        # In UTC: in an hour that a zone has twice or never, Python takes no two
+        # datetimes of different zones for equal.
+        return due_at.astimezone(UTC) == from_site(expected).astimezone(UTC)
     if waiting.enqueued_at is None:
         return False
     return abs(due_at - from_site(waiting.enqueued_at) - expected) < CLOSE
