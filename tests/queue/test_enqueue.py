@@ -29,6 +29,7 @@ from tests.testapp import tasks
 from tests.testapp.models import Account
 
 NEW_YEAR = datetime(2999, 1, 1, tzinfo=UTC)
+FAR_WEST = timezone.get_fixed_timezone(timedelta(hours=-23))
 unnamed = lambda: None  # noqa: E731 - what a task must not be
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,10 +101,11 @@ def test_a_task_for_later_is_scheduled_and_one_overdue_is_ready():
         (datetime.max.replace(tzinfo=ZoneInfo("America/New_York")), TaskState.SCHEDULED),
         (timedelta.min, TaskState.READY),
         (timedelta.max, TaskState.SCHEDULED),
+        (datetime(2031, 4, 1, tzinfo=FAR_WEST), TaskState.SCHEDULED),
     ],
-    ids=["before year 1", "after year 9999", "long ago", "as good as never"],
+    ids=["before year 1", "after year 9999", "long ago", "as good as never", "far west"],
 )
-def test_an_instant_beyond_the_calendar_is_stored_so_that_all_can_read_it(
+def test_an_instant_beyond_the_calendar_or_the_map_is_stored_so_that_all_can_read_it(
     store: Store, run_after: datetime | timedelta, state: TaskState
 ):
     enqueued = tasks.add.using(run_after=run_after).enqueue(1)

@@ -6,7 +6,7 @@ so it keeps nothing that others must know, and imports no models.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -314,7 +314,7 @@ def _storable(run_after: datetime | None) -> datetime | None:
     """Return the instant as every database can hold and every zone can show it."""
     if run_after is None:
         return None
-    return min(max(from_site(run_after), EARLIEST), LATEST)
+    return min(max(from_site(run_after), EARLIEST), LATEST).astimezone(UTC)
 
 
 def _warn_if_unfindable(task: DjangoTask) -> None:
