@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import django.tasks
 import pytest
 from django.db import connection, transaction
-from django.tasks import TaskResultStatus
+from django.tasks import TaskResultStatus, task_backends
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.test.utils import CaptureQueriesContext
@@ -114,6 +114,14 @@ def test_an_instant_beyond_the_calendar_or_the_map_is_stored_so_that_all_can_rea
     assert TaskRow.objects.get().state == state
     assert len(store.claim(uuid4(), Selection(), 1)) == (state == TaskState.READY)
     assert state == TaskState.READY or store.next_due() > timedelta(days=1)
+
+
+def test_a_distance_counts_where_the_backend_is_called_itself_too():
+    backend = task_backends["default"]
+
+    backend.enqueue(tasks.add.using(run_after=timedelta(hours=1)), [1], {})
+
+    assert TaskRow.objects.get().state == TaskState.SCHEDULED
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,8 @@ class DatabaseBackend(BaseTaskBackend):
         task: DjangoTask,
         calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
     ) -> Sequence[TaskResult]:
+        if isinstance(task, Task):
+            task = task.due()
         self._validate_once(task)
         _warn_if_unfindable(task)
         alias, carried = self.database_alias, capture()
