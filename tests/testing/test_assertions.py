@@ -82,6 +82,22 @@ def test_what_differs_is_not_found(expected):
         assert_enqueued(sample.add, **expected)
 
 
+@pytest.mark.parametrize("backend", ["default", "dummy"])
+@pytest.mark.parametrize(
+    "value", [(1, 2), {"a": [(1,)]}, b"x", {"$": "date", "v": "2031-04-01"}], ids=repr
+)
+def test_an_argument_of_a_task_of_djangos_own_is_compared_as_django_stores_it(
+    value, backend
+):
+    task_backends["dummy"].clear()
+    plain = sample.plain.using(backend=backend)
+    plain.enqueue(value)
+
+    assert_enqueued(plain, args=[value])
+    assert_enqueued(plain, args=[ANY])
+    assert_not_enqueued(plain, args=[[value]])
+
+
 def test_a_default_that_was_not_passed_counts():
     sample.add.enqueue(1)
 

@@ -18,12 +18,11 @@ from errands.testing.asking import SETTINGS, Target, asked_of, changed_options
 from errands.testing.terms import terms_of
 from errands.testing.waiting import (
     Waiting,
-    encoded,
-    is_same,
     one_by_one,
     shown,
     shown_call,
     signature_of,
+    wire_of,
 )
 
 CLOSE = timedelta(seconds=1)
@@ -73,7 +72,8 @@ class Wanted:
         )
 
     def __str__(self) -> str:
-        written = {name: encoded(value) for name, value in self.arguments.items()}
+        wire = wire_of(self.task)
+        written = {name: wire.encoded(value) for name, value in self.arguments.items()}
         asked = {**self.settings, **self.options}
         told = [f", {name}={_shown(value)}" for name, value in asked.items()]
         return f"{shown_call(self.path, written)}{''.join(told)}"
@@ -82,11 +82,11 @@ class Wanted:
         """Return in words what is different; nothing where it is the one."""
         if waiting.path != self.path:
             return ["another task"]
-        missing = object()
+        missing, wire = object(), wire_of(self.task)
         found = [
             f"{name} is {shown(waiting.arguments.get(name))}"
             for name, value in self.arguments.items()
-            if not is_same(value, waiting.arguments.get(name, missing))
+            if not wire.is_same(value, waiting.arguments.get(name, missing))
         ]
         for name, value in self.settings.items():
             has = getattr(waiting, name)
