@@ -207,6 +207,8 @@ class Attempts:
         patience = settings().unknown_task_patience.total_seconds()
         if time.time() - missed_since < patience:
             return Snoozed(UNKNOWN_TASK_PAUSE)
+        # Who retries it has as much patience once more.
+        del claim.metadata[MISSED_SINCE]
         unknown = UnknownTask(
             f"No worker knows {claim.path!r}. Was it renamed? Workers import what is "
             "below 'tasks' and 'jobs' of the installed apps, and ERRANDS['IMPORTS']."
