@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import django.tasks
 import pytest
 from django.db import connection, transaction
-from django.tasks import TaskResultStatus
+from django.tasks import TaskResultStatus, task_backends
 from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued
 from django.test.utils import CaptureQueriesContext
@@ -29,6 +29,7 @@ from tests.testapp import tasks
 from tests.testapp.models import Account
 
 NEW_YEAR = datetime(2999, 1, 1, tzinfo=UTC)
+FAR_WEST = timezone.get_fixed_timezone(timedelta(hours=-23))
 unnamed = lambda: None  # noqa: E731 - what a task must not be
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -100,10 +101,11 @@ def test_a_task_for_later_is_scheduled_and_one_overdue_is_ready():
         (datetime.max.replace(tzinfo=ZoneInfo("America/New_York")), TaskState.SCHEDULED),
         (timedelta.min, TaskState.READY),
         (timedelta.max, TaskState.SCHEDULED),
+        (datetime(2031, 4, 1, tzinfo=FAR_WEST), TaskState.SCHEDULED),
     ],
-    ids=["before year 1", "after year 9999", "long ago", "as good as never"],
+    ids=["before year 1", "after year 9999", "long ago", "as good as never", "far west"],
 )
-def test_an_instant_beyond_the_calendar_is_stored_so_that_all_can_read_it(
+def test_an_instant_beyond_the_calendar_or_the_map_is_stored_so_that_all_can_read_it(
     store: Store, run_after: datetime | timedelta, state: TaskState
 ):
     enqueued = tasks.add.using(run_after=run_after).enqueue(1)
@@ -112,6 +114,14 @@ def test_an_instant_beyond_the_calendar_is_stored_so_that_all_can_read_it(
     assert TaskRow.objects.get().state == state
     assert len(store.claim(uuid4(), Selection(), 1)) == (state == TaskState.READY)
     assert state == TaskState.READY or store.next_due() > timedelta(days=1)
+
+
+def test_a_distance_counts_where_the_backend_is_called_itself_too():
+    backend = task_backends["default"]
+
+    backend.enqueue(tasks.add.using(run_after=timedelta(hours=1)), [1], {})
+
+    assert TaskRow.objects.get().state == TaskState.SCHEDULED
 
 
 @pytest.mark.parametrize(

@@ -1,20 +1,25 @@
 """What had started in a process that died runs alone, and nothing else does."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.db.models import F
-from django.tasks import TaskResultStatus
+from django.tasks import TaskResult, TaskResultStatus
 from django.utils import timezone
 
+from errands import task_discarded
 from errands.conf import settings
+from errands.exceptions import TaskTimeout
 from errands.queue import rescuing
 from errands.queue.claims import Selection
-from errands.queue.models import QueueRow, TaskRow
+from errands.queue.models import QueueRow, ResultRow, TaskRow
 from errands.queue.picking import Picker
-from errands.queue.states import TaskState
+from errands.queue.states import ResultStatus, TaskState
 from errands.queue.suspects import IdlePicker, SuspectPicker, suspects_wait
+from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import AttemptError, Interrupted, Retry, Snoozed
+from errands.tasks.registry import registry
 from tests.testapp import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -264,6 +269,34 @@ def test_an_overdue_task_without_attempts_left_has_failed(worker, finished):
     assert result.status == TaskResultStatus.FAILED
     assert "a task was past its timeout" in result.errors[0].traceback
     assert finished == [result.id]
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [
+        ({"retry_on": (ValueError,)}, ResultStatus.FAILED),
+        ({"discard_on": (TaskTimeout,)}, ResultStatus.DISCARDED),
+    ],
+    ids=["retry_on", "discard_on"],
+)
+def test_an_overdue_task_that_tries_no_timeout_again_has_ended(
+    worker, finished, monkeypatch, options, status
+):
+    changed = replace(tasks.nothing, options=TaskOptions(**options))
+    monkeypatch.setattr(registry, "find", lambda path: changed)
+    result = tasks.nothing.enqueue()
+    discarded: list[str] = []
+
+    def note(task_result: TaskResult, **kwargs: object) -> None:
+        discarded.append(task_result.id)
+
+    task_discarded.connect(note)
+    kill_overdue(worker, *worker.claim())
+    task_discarded.disconnect(note)
+
+    assert ResultRow.objects.get().status == status
+    assert finished == [result.id]
+    assert discarded == [result.id] * (status == ResultStatus.DISCARDED)
 
 
 def test_what_ran_beside_an_overdue_task_is_given_back_uncharged(worker, new_worker):

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from unittest.mock import ANY
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.management import call_command
@@ -22,6 +23,7 @@ from tests.testing import sample
 pytestmark = pytest.mark.django_db
 
 SPRING = datetime(2031, 4, 1, 12, tzinfo=UTC)
+VIENNA = ZoneInfo("Europe/Vienna")
 
 
 def failure(task, **expected) -> str:
@@ -78,6 +80,22 @@ def test_what_differs_is_not_found(expected):
 
     with pytest.raises(AssertionError):
         assert_enqueued(sample.add, **expected)
+
+
+@pytest.mark.parametrize("backend", ["default", "dummy"])
+@pytest.mark.parametrize(
+    "value", [(1, 2), {"a": [(1,)]}, b"x", {"$": "date", "v": "2031-04-01"}], ids=repr
+)
+def test_an_argument_of_a_task_of_djangos_own_is_compared_as_django_stores_it(
+    value, backend
+):
+    task_backends["dummy"].clear()
+    plain = sample.plain.using(backend=backend)
+    plain.enqueue(value)
+
+    assert_enqueued(plain, args=[value])
+    assert_enqueued(plain, args=[ANY])
+    assert_not_enqueued(plain, args=[[value]])
 
 
 def test_a_default_that_was_not_passed_counts():
@@ -328,6 +346,22 @@ def test_an_instant_of_another_zone_is_compared_without_time_zones(settings):
     assert_enqueued(sample.note, run_after=datetime(2031, 4, 1, 14))  # noqa: DTZ001
 
 
+@pytest.mark.parametrize("backend", ["default", "dummy"])
+@pytest.mark.parametrize(
+    "instant",
+    [datetime(2031, 10, 26, 2, tzinfo=VIENNA), datetime(2031, 3, 30, 2, tzinfo=VIENNA)],
+    ids=["twice", "never"],
+)
+def test_an_instant_in_an_hour_that_comes_twice_or_never_is_found(instant, backend):
+    task_backends["dummy"].clear()
+    note = sample.note.using(backend=backend)
+    note.using(run_after=instant).enqueue("x")
+
+    assert_enqueued(note, run_after=instant)
+    assert_enqueued(note, run_after=instant.astimezone(UTC))
+    assert_not_enqueued(note, run_after=instant.replace(fold=1))
+
+
 def test_what_using_changed_is_expected_too():
     sample.add.using(queue_name="mail", priority=7, run_after=sample.LATER).enqueue(1)
 
@@ -349,9 +383,11 @@ def test_a_keyword_says_otherwise_than_using():
 CHANGES = [
     {"max_attempts": 7},
     {"timeout": timedelta(minutes=2)},
+    {"timeout": timedelta.max},
     {"keep": timedelta(days=1)},
     {"keep": {"failed": timedelta(days=1)}},
     {"metadata": {"tenant": 7}},
+    {"metadata": {"range": (1, 2)}},
     {"unique": True},
     {"unique": ("left",)},
     {"concurrency": ("adders:{left}", 2)},

@@ -9,7 +9,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import Permission
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, InterfaceError, transaction
 from django.utils import translation
 
 from errands import (
@@ -50,6 +50,27 @@ def overrun() -> str:
 async def aoverrun() -> None:
     """Take longer than the timeout, as a coroutine."""
     await asyncio.sleep(LONG_SECONDS)
+
+
+@task(timeout=SOON, backoff=AT_ONCE)
+def lose_the_connection() -> None:
+    """Be interrupted as a driver that then says that its connection is lost."""
+    try:
+        try:
+            spin()
+        finally:
+            raise InterfaceError("(0, '')")
+    finally:
+        raise InterfaceError("connection already closed")
+
+
+@task(timeout=SOON, backoff=AT_ONCE)
+def clean_up_twice() -> None:
+    """Store at the end what is there already."""
+    try:
+        spin()
+    finally:
+        raise IntegrityError("it is there")
 
 
 @task(timeout=SOON)
@@ -235,6 +256,15 @@ def save_metadata(context: TaskContext) -> None:
     """Store the metadata in the middle."""
     context.metadata["halfway"] = True
     context.save_metadata()
+
+
+@task(takes_context=True)
+def save_metadata_on_the_way(context: TaskContext) -> None:
+    """Store other metadata in the middle than in the end."""
+    before = dict(context.metadata)
+    context.metadata["halfway"] = True
+    context.save_metadata()
+    context.metadata.update(before)
 
 
 @task(retry_on=(OSError,), backoff=AT_ONCE)

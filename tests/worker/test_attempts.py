@@ -137,6 +137,7 @@ def test_an_unknown_task_fails_when_patience_ends(attempts: Attempts, settings):
     settlement, result, *_ = attempts.make(unknown)
 
     assert result is None
+    assert settlement.metadata == "{}"
     assert isinstance(settlement.outcome, Failed)
     assert isinstance(settlement.outcome.error.exception, UnknownTask)
     assert "No worker knows 'shop.tasks.renamed'" in settlement.outcome.error.traceback

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from django.db import InternalError, OperationalError
+from django.db import IntegrityError, InternalError, OperationalError
 from django.db.models import F
 from django.tasks.signals import task_started
 from django.utils import timezone
@@ -93,7 +93,11 @@ def relaying(real_workplace: Workplace) -> Iterator[Callable[[str], None]]:
         thread.join(60)
 
 
-@pytest.mark.parametrize("task", [tasks.overrun, tasks.aoverrun], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    "task",
+    [tasks.overrun, tasks.aoverrun, tasks.lose_the_connection],
+    ids=["sync", "async", "amid a query"],
+)
 def test_an_attempt_that_takes_too_long_is_an_exception_and_tried_again(
     attempts: Attempts, claim, task
 ):
@@ -104,6 +108,17 @@ def test_an_attempt_that_takes_too_long_is_an_exception_and_tried_again(
     assert isinstance(outcome, Retry)
     assert isinstance(outcome.error.exception, TaskTimeout)
     assert "longer than its timeout" in outcome.error.traceback
+
+
+def test_an_error_of_what_cleans_up_after_a_timeout_is_not_hidden(
+    attempts: Attempts, claim
+):
+    tasks.clean_up_twice.enqueue()
+
+    outcome = attempts.make(claim()).settlement.outcome
+
+    assert isinstance(outcome, Retry)
+    assert isinstance(outcome.error.exception, IntegrityError)
 
 
 def test_code_that_takes_a_timeout_for_an_exception_of_its_own_goes_on(
@@ -160,7 +175,7 @@ def test_the_deadline_is_set_while_the_attempt_runs_and_cleared_after_it(
 @pytest.mark.parametrize(
     "task",
     [tasks.wait_for_cancel, tasks.await_cancel, tasks.await_cancel_in_thread,
-     tasks.wait_in_c],
+     tasks.wait_in_c, tasks.lose_the_connection.using(timeout=None)],
     ids=lambda task: task.name,
 )  # fmt: skip
 def test_a_running_task_is_cancelled_from_outside(
@@ -349,6 +364,14 @@ def test_metadata_is_there_as_soon_as_it_is_saved(attempts: Attempts, claim):
     attempts.make(claim())
 
     assert TaskRow.objects.get().metadata == '{"halfway":true}'
+
+
+def test_metadata_that_end_as_they_began_are_stored_over_what_was_saved(settled):
+    tasks.save_metadata_on_the_way.using(metadata={"halfway": False}).enqueue()
+
+    settled()
+
+    assert ResultRow.objects.get().metadata == '{"halfway":false}'
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ so it keeps nothing that others must know, and imports no models.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -219,6 +219,8 @@ class DatabaseBackend(BaseTaskBackend):
         task: DjangoTask,
         calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
     ) -> Sequence[TaskResult]:
+        if isinstance(task, Task):
+            task = task.due()
         self._validate_once(task)
         _warn_if_unfindable(task)
         alias, carried = self.database_alias, capture()
@@ -314,7 +316,7 @@ def _storable(run_after: datetime | None) -> datetime | None:
     """Return the instant as every database can hold and every zone can show it."""
     if run_after is None:
         return None
-    return min(max(from_site(run_after), EARLIEST), LATEST)
+    return min(max(from_site(run_after), EARLIEST), LATEST).astimezone(UTC)
 
 
 def _warn_if_unfindable(task: DjangoTask) -> None:

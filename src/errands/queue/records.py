@@ -16,6 +16,7 @@ from errands.exceptions import ResultError, TaskCrashed, TaskTimeout, WorkerLost
 from errands.queue.claims import Claim, Settlement
 from errands.queue.keeping import expiry, kept, site_keeps_nothing
 from errands.queue.states import ResultStatus, TaskState
+from errands.tasks.attempt import end_at_once, options_of
 from errands.tasks.backoff import exponential
 from errands.tasks.outcomes import (
     AttemptError,
@@ -27,6 +28,7 @@ from errands.tasks.outcomes import (
     Snoozed,
     Succeeded,
 )
+from errands.tasks.registry import registry
 
 ERRORS_KEPT = 50
 WORKERS_KEPT = 100
@@ -200,8 +202,9 @@ def crashed(claim: Claim, error: TaskCrashed, *, worker_name: str) -> Record:
 def timed_out(claim: Claim, error: TaskTimeout, *, worker_name: str) -> Record:
     """Return what killing the process of an overdue attempt writes.
 
-    It costs the attempt. While there are more, the next one comes after the
-    default back-off, whatever the task's own is: nobody is left to ask it.
+    It costs the attempt. While there are more, and the task tries again what timed
+    out, the next one comes after the default back-off, whatever the task's own is:
+    nobody is left to ask it.
     """
     now = instants.now()
     written: dict[str, Any] = {
@@ -209,12 +212,15 @@ def timed_out(claim: Claim, error: TaskTimeout, *, worker_name: str) -> Record:
         "worker_ids": _workers(claim, worker_name),
         "started_at": claim.started_at or claim.claimed_at,
     }
-    if claim.attempt < claim.max_attempts and not claim.at_most_once:
+    task = registry.find(claim.path)
+    end = None if task is None else end_at_once(error, options_of(task))
+    has_more = claim.attempt < claim.max_attempts and not claim.at_most_once
+    if has_more and end is None:
         pause = timedelta(seconds=exponential().after(claim.attempt))
         return _requeue(claim, state=TaskState.SCHEDULED, run_at=now + pause, **written)
     return _finish(
         claim,
-        ResultStatus.LOST if claim.at_most_once else ResultStatus.FAILED,
+        ResultStatus.LOST if claim.at_most_once else STATUSES[end or Failed],
         finished_at=now,
         expires_at=expiry(now, kept(claim.path, claim.payload, has_succeeded=False)),
         **written,

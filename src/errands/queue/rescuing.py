@@ -41,9 +41,9 @@ from errands.queue.records import (
     released,
     timed_out,
 )
-from errands.queue.states import TaskState
+from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
-from errands.tasks.signals import task_rescued, task_retrying, tell
+from errands.tasks.signals import task_discarded, task_rescued, task_retrying, tell
 
 logger = logging.getLogger("errands.queue")
 
@@ -69,6 +69,12 @@ class Rescued:
     def has_ended(self) -> bool:
         """Whether that was the last crash, or the last attempt, allowed."""
         return isinstance(self.record, Finish)
+
+    @property
+    def is_discarded(self) -> bool:
+        """Whether the task declares a timeout as not worth a retry."""
+        record = self.record
+        return isinstance(record, Finish) and record.status == ResultStatus.DISCARDED
 
     @property
     def is_suspect(self) -> bool:
@@ -188,6 +194,8 @@ def _announce(store: Store, rescued: Iterable[Rescued]) -> None:
 def _send(sender: type, rescue: Rescued, result: TaskResult) -> None:
     if rescue.has_crashed:
         tell(task_rescued, sender, task_result=result)
+    if rescue.is_discarded:
+        tell(task_discarded, sender, task_result=result)
     if rescue.has_ended:
         tell(task_finished, sender, task_result=result)
     elif rescue.has_timed_out and isinstance(rescue.record, Requeue):

@@ -9,6 +9,7 @@ from functools import partial
 from math import isnan
 from typing import Any
 
+from django.db import DataError, Error, IntegrityError
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult
 from django.utils.json import normalize_json
@@ -18,7 +19,7 @@ from errands.tasks.carried import activated
 from errands.tasks.context import TaskContext, attempting
 from errands.tasks.forks import staying_in_this_process
 from errands.tasks.groups import is_one_of
-from errands.tasks.interrupting import Control, Reason, run_interruptible
+from errands.tasks.interrupting import REASONS, Control, Reason, run_interruptible
 from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import (
     AttemptError,
@@ -35,6 +36,7 @@ from errands.tasks.task import Task
 logger = logging.getLogger("errands.tasks")
 
 LONGEST_WAIT = timedelta(days=3650)
+MOST_BELOW = 100
 PLAIN = TaskOptions()
 
 
@@ -79,7 +81,8 @@ def perform(
         with activated(terms.carried), attempting(context), staying_in_this_process():
             value = run_interruptible(terms.control, call)
             return Succeeded(_plain(task, value))
-    except BaseException as exception:  # noqa: BLE001 - a task may raise anything
+    except BaseException as raised:  # noqa: BLE001 - a task may raise anything
+        exception = _interruption(raised) if terms.control.asked else raised
         return judge(exception, task, task_result, max_attempts=terms.max_attempts)
 
 
@@ -125,15 +128,22 @@ def judge(
     options = options_of(task)
     if is_one_of(exception, TaskCancelled):
         return Cancelled(error)
-    if is_one_of(exception, options.discard_on):
-        return Discarded(error)
-    if not is_one_of(exception, _retried(options)):
-        return Failed(error)
+    if (end := end_at_once(exception, options)) is not None:
+        return end(error)
     allowed = 1 if options.at_most_once else max_attempts or options.max_attempts
     if task_result.attempts >= allowed:
         return Failed(error)
     wait = _wait(options, exception, task_result)
     return Failed(error) if wait is None else Retry(wait, error)
+
+
+def end_at_once(
+    exception: BaseException, options: TaskOptions
+) -> type[Discarded] | type[Failed] | None:
+    """Return how an exception ends a task that has attempts left; None: it does not."""
+    if is_one_of(exception, options.discard_on):
+        return Discarded
+    return None if is_one_of(exception, _retried(options)) else Failed
 
 
 def options_of(task: DjangoTask) -> TaskOptions:
@@ -152,6 +162,21 @@ def _retried(options: TaskOptions) -> tuple[type[BaseException], ...]:
     if Exception not in options.retry_on:
         return options.retry_on
     return (*options.retry_on, asyncio.CancelledError)
+
+
+def _interruption(raised: BaseException) -> BaseException:
+    """Return what interrupted an attempt, where a broken connection hides it.
+
+    A driver that is interrupted amid its protocol has lost its connection, and says
+    so when the transaction around is left.
+    """
+    is_of_values = isinstance(raised, DataError | IntegrityError)
+    below = raised.__context__ if isinstance(raised, Error) and not is_of_values else None
+    for _ in range(MOST_BELOW):
+        if below is None or isinstance(below, REASONS):
+            break
+        below = below.__context__
+    return below if isinstance(below, REASONS) else raised
 
 
 def _arguments(task: DjangoTask, context: TaskContext) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.tasks import Task as DjangoTask
@@ -19,12 +19,11 @@ from errands.testing.terms import terms_of
 from errands.testing.waiting import (
     Waiting,
     bound_of,
-    encoded,
-    is_same,
     one_by_one,
     shown,
     shown_call,
     signature_of,
+    wire_of,
 )
 
 CLOSE = timedelta(seconds=1)
@@ -74,7 +73,8 @@ class Wanted:
         )
 
     def __str__(self) -> str:
-        written = {name: encoded(value) for name, value in self.arguments.items()}
+        wire = wire_of(self.task)
+        written = {name: wire.encoded(value) for name, value in self.arguments.items()}
         asked = {**self.settings, **self.options}
         told = [f", {name}={_shown(value)}" for name, value in asked.items()]
         return f"{shown_call(self.path, written)}{''.join(told)}"
@@ -83,11 +83,11 @@ class Wanted:
         """Return in words what is different; nothing where it is the one."""
         if waiting.path != self.path:
             return ["another task"]
-        missing = object()
+        missing, wire = object(), wire_of(self.task)
         found = [
             f"{name} is {shown(waiting.arguments.get(name))}"
             for name, value in self.arguments.items()
-            if not is_same(value, waiting.arguments.get(name, missing))
+            if not wire.is_same(value, waiting.arguments.get(name, missing))
         ]
         for name, value in self.settings.items():
             has = getattr(waiting, name)
@@ -144,7 +144,9 @@ def _is_due(expected: datetime | timedelta | None, waiting: Waiting) -> bool:
         return waiting.run_after is expected
     due_at = from_site(waiting.run_after)
     if not isinstance(expected, timedelta):
-        return due_at == from_site(expected)
+        # In UTC: in an hour that a zone has twice or never, Python takes no two
+        # datetimes of different zones for equal.
+        return due_at.astimezone(UTC) == from_site(expected).astimezone(UTC)
     if waiting.enqueued_at is None:
         return False
     return abs(due_at - from_site(waiting.enqueued_at) - expected) < CLOSE

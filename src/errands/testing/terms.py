@@ -10,6 +10,7 @@ from django.tasks import Task as DjangoTask
 from errands.queue.claims import EncodedCall, Payload
 from errands.queue.keeping import keep_in_seconds
 from errands.queue.models import TaskRow
+from errands.tasks.context import dump_metadata
 from errands.tasks.keys import shared_key, unique_key
 from errands.tasks.registry import registry
 from errands.tasks.task import Task
@@ -30,7 +31,7 @@ def terms_of(task: DjangoTask | None, call: EncodedCall) -> Terms:
         "concurrency": _shared(options.concurrency, task, call),
         "rate": _shared(options.rate, task, call),
         "keep": keep_in_seconds(options.keep),
-        "metadata": dict(options.metadata),
+        "metadata": json.loads(dump_metadata(dict(options.metadata))),
     }
 
 
@@ -38,7 +39,7 @@ def terms_of_row(row: TaskRow, stored: Payload) -> Terms:
     """Return what a stored call has; what it does not say, its task says."""
     told = dict(stored.options)
     if told.get("timeout") is not None:
-        told["timeout"] = timedelta(seconds=told["timeout"])
+        told["timeout"] = _as_long_as(told["timeout"])
     defined = registry.find(row.path)
     told["rate"] = tuple(told.get("rate") or ()) or None
     limit = row.concurrency_key, row.concurrency_limit
@@ -57,6 +58,14 @@ def _said_by(defined: DjangoTask | None) -> Terms:
         return {}
     options = defined.options
     return {"timeout": options.timeout, "keep": keep_in_seconds(options.keep)}
+
+
+def _as_long_as(seconds: float) -> timedelta:
+    try:
+        return timedelta(seconds=seconds)
+    except OverflowError:
+        # As a float the longest of all is a little longer.
+        return timedelta.max
 
 
 def _shared(

@@ -11,6 +11,7 @@ from typing import Any
 from django.tasks import Task as DjangoTask
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.backends.dummy import DummyBackend
+from django.utils.json import normalize_json
 
 from errands.arguments import decode, encode
 from errands.exceptions import ArgumentError, ErrandsError
@@ -22,6 +23,8 @@ from errands.queue.states import TaskState
 from errands.runs.models import Run
 from errands.tasks.registry import registry
 from errands.tasks.signature import call_signature
+from errands.tasks.task import Task
+from errands.testing.asking import Target
 from errands.testing.terms import Terms, terms_of, terms_of_row
 
 SHOWN = 60
@@ -83,7 +86,7 @@ def _(backend: DummyBackend) -> list[Waiting]:
     ]
 
 
-def signature_of(task: DjangoTask | type[Job]) -> Signature:
+def signature_of(task: Target) -> Signature:
     """Return the signature of a call: of ``start``, where it is a job."""
     if isinstance(task, DjangoTask):
         return call_signature(task.func, skipped=int(task.takes_context))
@@ -119,29 +122,52 @@ def one_by_one(called: Signature, bound: Mapping[str, Any]) -> dict[str, Any]:
     return single
 
 
-def encoded(value: Any) -> Any:
-    """Return a value as it is stored; itself where it cannot be, as a matcher."""
-    try:
-        return encode(value)
-    except ArgumentError:
-        return value
+class Wire:
+    """How the values of a task of ours are stored."""
+
+    def encoded(self, value: Any) -> Any:
+        """Return a value as it is stored; itself where it cannot be, as a matcher."""
+        try:
+            return encode(value)
+        except ArgumentError:
+            return value
+
+    def decoded(self, stored: Any) -> Any:
+        """Return a stored value as the task gets it."""
+        try:
+            return decode(stored)
+        except ErrandsError:
+            return stored
+
+    def is_same(self, expected: Any, stored: Any) -> bool:
+        """Return whether a stored argument is what the test expects."""
+        if isinstance(stored, tuple):  # of *args: what is stored itself are lists
+            is_tuple = isinstance(expected, tuple) and len(expected) == len(stored)
+            return is_tuple and all(map(self.is_same, expected, stored))
+        wire = self.encoded(expected)
+        is_matcher = wire is expected
+        return bool(expected == self.decoded(stored) if is_matcher else wire == stored)
 
 
-def is_same(expected: Any, stored: Any) -> bool:
-    """Return whether a stored argument is what the test expects."""
-    if isinstance(stored, tuple):  # of *args: what is stored itself are lists
-        is_tuple = isinstance(expected, tuple) and len(expected) == len(stored)
-        return is_tuple and all(map(is_same, expected, stored))
-    wire = encoded(expected)
-    return bool(wire == stored if wire is not expected else expected == decoded(stored))
+class PlainWire(Wire):
+    """How Django stores the values of its own tasks: as JSON has them."""
 
+    def encoded(self, value: Any) -> Any:
+        """Return a value as it is stored; itself where it cannot be, as a matcher."""
+        try:
+            return json.loads(json.dumps(normalize_json(value)))
+        except (TypeError, ValueError):
+            return value
 
-def decoded(stored: Any) -> Any:
-    """Return a stored value as the task gets it."""
-    try:
-        return decode(stored)
-    except ErrandsError:
+    def decoded(self, stored: Any) -> Any:
+        """Return a stored value as the task gets it."""
         return stored
+
+
+def wire_of(target: Target | None) -> Wire:
+    """Return how the values of a task or a job are stored."""
+    is_plain = isinstance(target, DjangoTask) and not isinstance(target, Task)
+    return PlainWire() if is_plain else Wire()
 
 
 def shown_call(path: str, arguments: Mapping[str, Any]) -> str:
@@ -186,13 +212,13 @@ def _arguments(
         return {**{str(n): value for n, value in enumerate(args)}, **kwargs}
     if not isinstance(target, DjangoTask):
         args, kwargs = _started_with(args)
-    called = signature_of(target)
+    called, wire = signature_of(target), wire_of(target)
     try:
         bound = bound_of(called, args, kwargs)
     except TypeError:
         return {**{str(n): value for n, value in enumerate(args)}, **kwargs}
     with_defaults = {
-        name: bound[name] if name in bound else encoded(parameter.default)
+        name: bound[name] if name in bound else wire.encoded(parameter.default)
         for name, parameter in called.parameters.items()
         if name in bound or parameter.default is not Parameter.empty
     }

@@ -11,6 +11,7 @@ from errands import instants
 from errands.exceptions import ErrandsError
 from errands.queue.claims import Claim, Payload, Settlement
 from errands.queue.keeping import kept_by
+from errands.queue.store import Store
 from errands.tasks.attempt import judge
 from errands.tasks.context import dump_metadata
 from errands.tasks.interrupting import Control
@@ -89,6 +90,14 @@ class Attempt:
     def ended(self, outcome: Outcome) -> Attempted:
         """Return how it ended, still to be settled."""
         return Attempted(self.settlement(outcome), getattr(self, "result", None))
+
+    def save_metadata(self, store: Store, text: str) -> bool:
+        """Store metadata before the attempt ends; False when the lease was lost.
+
+        What it ends with is stored then, also where it is what it began with.
+        """
+        self._metadata = None
+        return store.save_metadata(self.claim, text)
 
     def lost(self) -> Attempted:
         """Return that somebody else has it now: nothing is recorded."""

@@ -192,7 +192,7 @@ class Attempts:
             control=attempt.control,
             max_attempts=claim.max_attempts,
             metadata=claim.metadata,
-            save_metadata=partial(self._workplace.store.save_metadata, claim),
+            save_metadata=partial(attempt.save_metadata, self._workplace.store),
         )
 
     def _wait_for_rate(self, call: Payload) -> timedelta | None:
@@ -214,6 +214,8 @@ class Attempts:
         patience = settings().unknown_task_patience.total_seconds()
         if time.time() - missed_since < patience:
             return _not_before(claim, UNKNOWN_TASK_PAUSE)
+        # Who retries it has as much patience once more.
+        del claim.metadata[MISSED_SINCE]
         unknown = UnknownTask(
             f"No worker knows {claim.path!r}. Was it renamed? Workers import what is "
             "below 'tasks' and 'jobs' of the installed apps, and ERRANDS['IMPORTS']."
