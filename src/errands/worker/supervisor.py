@@ -177,7 +177,8 @@ class Supervisor:
             if place.has_ended:
                 self._replace(place)
             if why := place.kill_if_stuck():
-                logger.warning("worker id=%s: %s", place.slots.worker_id, why)
+                told = place.slots.worker_id, place.name, why
+                logger.warning("worker id=%s name=%s: %s", *told)
             if place.reports_suspects() and self._quarantine:
                 self._quarantine.call()
         if self._quarantine and not self._is_stopping:
@@ -190,7 +191,8 @@ class Supervisor:
         """Deal with the end of a child."""
         loss = place.bury()
         if loss is not None:
-            logger.warning("worker id=%s: %s", loss.worker_id, loss.cause)
+            told = loss.worker_id, loss.name, loss.cause
+            logger.warning("worker id=%s name=%s: %s", *told)
             self._rescue(loss)
             has_worked = self._is_ready or place.slots.is_ready
             if not (has_worked or self._is_stopping or place.options.quarantine):
@@ -226,9 +228,11 @@ class Supervisor:
                 cause=loss.cause,
             )
         except Exception as error:
-            told = None if isinstance(error, Error) else error
             logger.warning(
-                "worker id=%s: its rescue has to wait", loss.worker_id, exc_info=told
+                "worker id=%s name=%s: its rescue has to wait",
+                loss.worker_id,
+                loss.name,
+                exc_info=None if isinstance(error, Error) else error,
             )
             if not self._is_stopping:
                 self._later(RESCUE_AGAIN_SECONDS, partial(self._rescue, loss))
