@@ -260,6 +260,42 @@ def test_a_second_sigterm_stops_at_once(
     assert TaskRow.objects.get().state == TaskState.READY
 
 
+def test_a_terminal_that_closes_lets_a_running_task_finish(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker("--grace", "3600").is_ready()
+    result = hostile_tasks.hold_when_told_to_stop.enqueue(str(tmp_path))
+    pid = pid_in()
+
+    os.killpg(worker.process.pid, signal.SIGHUP)
+    worker.says("stopping")
+    eventually((tmp_path / "told").exists, "its child has the order")
+    os.killpg(worker.process.pid, signal.SIGHUP)
+    (tmp_path / "go").touch()
+
+    assert worker.ends() == 0, worker.errors
+    result.refresh()
+    assert result.return_value == pid
+
+
+def test_a_worker_below_nohup_outlives_its_terminal(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    worker = start_worker().is_ready()
+    signal.signal(signal.SIGHUP, before)
+    result = hostile_tasks.hold.enqueue(str(tmp_path))
+    pid = pid_in()
+
+    os.killpg(worker.process.pid, signal.SIGHUP)
+    (tmp_path / "go").touch()
+    eventually(has_ended(result), "the task ended")
+    later = tasks.nothing.enqueue()
+    eventually(has_ended(later), "the same worker ran another task")
+
+    assert (result.return_value, later.worker_ids) == (pid, result.worker_ids)
+
+
 @pytest.mark.parametrize("unbuffered", ["1", ""], ids=["unbuffered", "buffered"])
 def test_a_worker_whose_output_nobody_reads_stops_within_its_grace(
     start_worker: StartWorker, pid_in: PidIn, tmp_path: Path, unbuffered: str
@@ -409,6 +445,41 @@ def test_a_process_prints_its_stacks_at_a_signal_and_goes_on(
     eventually(has_ended(result), "the task ended")
 
     assert result.return_value == child
+
+
+def test_a_supervisor_prints_its_stack_at_a_signal_and_goes_on(
+    start_worker: StartWorker,
+):
+    worker = start_worker().is_ready()
+
+    worker.process.send_signal(signal.SIGUSR1)
+    eventually(lambda: "supervisor.py" in worker.errors, "its stack is printed")
+    result = tasks.nothing.enqueue()
+    eventually(has_ended(result), "a task was run")
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0, worker.errors
+
+
+def test_a_worker_works_where_the_site_has_put_no_file_for_its_standard_error(
+    start_worker: StartWorker, tmp_path: Path
+):
+    (tmp_path / "capturing_settings.py").write_text(
+        "import io, sys\n"
+        "from tests.integration.settings import *\n"
+        "sys.stderr = io.StringIO()\n"
+    )
+    result = tasks.nothing.enqueue()
+
+    worker = start_worker(
+        "--burst",
+        DJANGO_SETTINGS_MODULE="capturing_settings",
+        PYTHONPATH=os.pathsep.join(["src", ".", str(tmp_path)]),
+    )
+
+    assert worker.ends() == 0, worker.errors
+    result.refresh()
+    assert result.status == TaskResultStatus.SUCCESSFUL
 
 
 def test_a_worker_that_cannot_load_its_tasks_ends_and_says_why(

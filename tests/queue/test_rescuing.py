@@ -189,6 +189,37 @@ def test_only_what_a_dead_child_had_started_costs_a_crash(worker, new_worker, st
     assert all(claim.attempt == 1 for claim in again.values())
 
 
+def test_what_a_dead_child_is_charged_for_names_it(worker, store):
+    result = tasks.nothing.enqueue()
+    TaskRow.objects.update(crashes=settings().crashes - 1)
+    (claim,) = worker.claim()
+
+    rescuing.rescue_worker(
+        store, worker.identity.id, started={claim.id}, cause="signal 9"
+    )
+
+    read = tasks.nothing.get_result(result.id)
+    assert read.worker_ids == [worker.identity.name]
+    assert f"Worker {worker.identity.name}: signal 9." in read.errors[-1].traceback
+
+
+@pytest.mark.parametrize("has_row", [True, False])
+def test_a_lost_worker_is_named_as_long_as_its_row_says_how(worker, store, has_row):
+    result = tasks.nothing.enqueue()
+    TaskRow.objects.update(crashes=settings().crashes - 1)
+    worker.claim()
+    worker.expire()
+    if not has_row:
+        liveness.retire(store.alias, worker.identity.id)
+
+    rescuing.rescue_lost(store)
+
+    read = tasks.nothing.get_result(result.id)
+    name = worker.identity.name if has_row else worker.identity.id.hex
+    assert read.worker_ids == [name]
+    assert f"Worker {name} was lost." in read.errors[-1].traceback
+
+
 def test_a_poison_pill_ends_as_crashed_and_is_announced_once(new_worker, store, finished):
     result = tasks.nothing.enqueue()
     rescues = []

@@ -38,8 +38,8 @@ def test_a_site_that_knows_better_keeps_what_it_has_set(first: int) -> None:
 
 def test_stacks_are_printed_at_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     registered: list[int] = []
-    monkeypatch.setattr(faulthandler, "enable", lambda: None)
-    monkeypatch.setattr(faulthandler, "register", registered.append)
+    monkeypatch.setattr(faulthandler, "enable", lambda _: None)
+    monkeypatch.setattr(faulthandler, "register", lambda at, _: registered.append(at))
 
     show_on_demand()
 
@@ -50,8 +50,8 @@ def test_a_site_keeps_the_signal_that_it_has_another_use_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     registered: list[int] = []
-    monkeypatch.setattr(faulthandler, "enable", lambda: None)
-    monkeypatch.setattr(faulthandler, "register", registered.append)
+    monkeypatch.setattr(faulthandler, "enable", lambda _: None)
+    monkeypatch.setattr(faulthandler, "register", lambda at, _: registered.append(at))
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 
     show_on_demand()

@@ -58,10 +58,15 @@ class WorkerIdentity:
     ) -> "WorkerIdentity":
         """Return the identity of this process under a fresh id."""
         host, pid = clean_line(platform.node() or "localhost"), os.getpid()
-        name = name or f"{host}:{pid}"[:100]
+        name = name or default_name(pid)
         keeper_boot = process_boot(supervisor) if supervisor else ""
         keeper = f"{supervisor} {keeper_boot}" if keeper_boot else ""
         return cls(worker_id, name, host, pid, process_boot(pid), keeper)
+
+
+def default_name(pid: int) -> str:
+    """Return what a process of this host is called that nobody has named."""
+    return f"{clean_line(platform.node() or 'localhost')}:{pid}"[:100]
 
 
 def register(alias: str, identity: WorkerIdentity, lease: timedelta) -> None:
@@ -112,6 +117,14 @@ def living(alias: str) -> dict[str, str]:
         [],
     )
     return {row[0]: row[1] for row in rows if not _Origin(*row[2:]).is_gone}
+
+
+def name_of(alias: str, worker: str) -> str:
+    """Return the name of a worker that may be dead; its id where no row is left."""
+    rows = sidecar(alias).execute(
+        "SELECT name FROM errands_worker WHERE id = %s", [worker]
+    )
+    return str(rows[0][0]) if rows else worker
 
 
 def forget_expired(alias: str) -> None:

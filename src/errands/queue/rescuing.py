@@ -32,7 +32,7 @@ from errands.exceptions import (
     WorkerLost,
 )
 from errands.queue.claims import Claim
-from errands.queue.liveness import living, retire
+from errands.queue.liveness import living, name_of, retire
 from errands.queue.records import (
     Finish,
     Record,
@@ -89,9 +89,10 @@ def rescue_lost(store: Store) -> list[Rescued]:
     holders = store.holders()
     rescued: list[Rescued] = []
     for worker in holders - living(store.alias).keys() if holders else ():
-        lost = WorkerLost(f"Worker {worker} was lost.")
-        cost = partial(crashed, error=lost, worker_name=worker)
         try:
+            name = name_of(store.alias, worker)
+            lost = WorkerLost(f"Worker {name} was lost.")
+            cost = partial(crashed, error=lost, worker_name=name)
             rescued += _rescue(store, worker, cost)
         except Error:
             raise
@@ -114,8 +115,9 @@ def rescue_worker(
     had ``started`` may have killed it: each costs a crash, and becomes a
     suspect. The others are released uncharged.
     """
-    death = _Death(worker_id.hex, cause, started, overdue)
-    rescued = _rescue(store, death.worker, death.record_of)
+    name = name_of(store.alias, worker_id.hex)
+    death = _Death(name, cause, started, overdue)
+    rescued = _rescue(store, worker_id.hex, death.record_of)
     retire(store.alias, worker_id)
     return rescued
 
@@ -143,7 +145,7 @@ def last_result(store: Store, claim: Claim) -> TaskResult | None:
 class _Death(NamedTuple):
     """What is known of a process that died."""
 
-    worker: str
+    name: str
     cause: str
     started: Container[int]
     overdue: Container[int]
@@ -152,11 +154,11 @@ class _Death(NamedTuple):
         """Return what becomes of a task that the process held."""
         has_begun = claim.at_most_once and claim.started_at is not None
         if claim.id in self.overdue:
-            late = TaskTimeout(f"Worker {self.worker}: {self.cause}.")
-            return timed_out(claim, late, worker_name=self.worker)
+            late = TaskTimeout(f"Worker {self.name}: {self.cause}.")
+            return timed_out(claim, late, worker_name=self.name)
         if claim.id in self.started or has_begun:
-            died = TaskCrashed(f"Worker {self.worker}: {self.cause}.")
-            return crashed(claim, died, worker_name=self.worker)
+            died = TaskCrashed(f"Worker {self.name}: {self.cause}.")
+            return crashed(claim, died, worker_name=self.name)
         return released(claim)
 
 

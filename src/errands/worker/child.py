@@ -32,7 +32,7 @@ from django.apps import apps
 
 from errands.worker.lifeline import follow, take_standard_input
 from errands.worker.slots import Slots
-from errands.worker.stopping import Stop
+from errands.worker.stopping import Stop, hangups
 
 logger = logging.getLogger("errands.worker")
 
@@ -66,6 +66,8 @@ def work(slots: Slots, options_json: str) -> bool:
     # A terminal sends SIGINT to all of us; the supervisor decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop.terminate)
+    for number in hangups():
+        signal.signal(number, stop.hang_up)
     leave_signals_here()
     follow(take_standard_input(), stop)
     show_on_demand()
@@ -96,10 +98,22 @@ def show_on_demand() -> None:
     That works even where a task holds the interpreter. A site that has another
     use for the signal keeps it.
     """
-    faulthandler.enable()
+    output = _standard_error()
+    if output is None:
+        return
+    faulthandler.enable(output)
     has_signal = hasattr(faulthandler, "register")
     if has_signal and signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL:
-        faulthandler.register(signal.SIGUSR1)
+        faulthandler.register(signal.SIGUSR1, output)
+
+
+def _standard_error() -> int | None:
+    """Return its descriptor, also where the site has put what is no file in its place."""
+    for stream in (sys.stderr, sys.__stderr__):
+        # What writes into a list, say, has none.
+        with suppress(AttributeError, OSError, ValueError):
+            return stream.fileno()  # type: ignore[union-attr]
+    return None
 
 
 def collect_rarely() -> None:
@@ -116,14 +130,15 @@ def collect_rarely() -> None:
 
 
 def leave_signals_here() -> None:
-    """Let SIGTERM end the processes that tasks fork.
+    """Let SIGTERM and SIGHUP end the processes that tasks fork.
 
     Inherited, our handler would swallow what ends the processes of a
     ``multiprocessing`` pool, and the task would wait for them for ever.
     """
     if hasattr(os, "register_at_fork"):
-        restore = partial(signal.signal, signal.SIGTERM, signal.SIG_DFL)
-        os.register_at_fork(after_in_child=restore)
+        for number in (signal.SIGTERM, *hangups()):
+            restore = partial(signal.signal, number, signal.SIG_DFL)
+            os.register_at_fork(after_in_child=restore)
 
 
 if __name__ == "__main__":

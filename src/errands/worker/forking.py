@@ -29,10 +29,11 @@ from errands.sidecar import close_sidecars
 from errands.tasks.registry import registry
 from errands.worker.lifeline import close_lifelines
 from errands.worker.outage import close_connections
+from errands.worker.stopping import hangups
 
 THREADS = Path("/proc/self/task")
 UNKNOWN_CODE = 255
-OURS = {signal.SIGINT, signal.SIGTERM}
+OURS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Copy:
@@ -87,7 +88,7 @@ def fork(main: Callable[[], NoReturn], standard_input: int) -> Copy:
     sys.stdout.flush()
     sys.stderr.flush()
     # No signal may find a copy with its parent's handlers.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, OURS)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (*OURS, *hangups()))
     try:
         pid = os.fork()
         if not pid:
@@ -114,7 +115,7 @@ def _live(
 ) -> NoReturn:
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for number in (signal.SIGTERM, signal.SIGCHLD):
+        for number in (signal.SIGTERM, signal.SIGCHLD, *hangups()):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, signals)
         close_lifelines()

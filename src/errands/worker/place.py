@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID, uuid4
 
+from errands.queue.liveness import default_name
 from errands.worker import child
 from errands.worker.forking import close_databases, fork, may_fork
 from errands.worker.lifeline import Lifeline
@@ -38,6 +39,7 @@ class Loss:
     """What a child left behind that did not end by itself."""
 
     worker_id: UUID
+    name: str
     cause: str
     started: frozenset[int] = frozenset()
     """The tasks that may have killed it."""
@@ -72,6 +74,11 @@ class Place:
         self._silence = Silence(self.slots)
         self._killed_for = ""
         self._killed_ns = 0
+
+    @property
+    def name(self) -> str:
+        """What the child that is here is called in results."""
+        return self._name_of(self._process)
 
     @property
     def is_running(self) -> bool:
@@ -130,19 +137,19 @@ class Place:
 
     def bury(self) -> Loss | None:
         """Clear the place of a child that has ended; return what was lost."""
-        code = self._process.poll() if self._process else None
+        process, code = self._process, self._process.poll() if self._process else None
         if self._lifeline:
             self._lifeline.close()
         self._process = self._lifeline = None
         if not code and self.slots.has_said_goodbye:
             return None
-        worker_id = self.slots.worker_id
+        worker_id, name = self.slots.worker_id, self._name_of(process)
         if self._killed_for == OVERDUE:
             # What had ended between the look and the kill is not to blame.
             overdue = frozenset(self.slots.overdue(self._killed_ns))
-            return Loss(worker_id, OVERDUE, overdue=overdue)
+            return Loss(worker_id, name, OVERDUE, overdue=overdue)
         cause = self._killed_for or cause_of_death(code or 0)
-        return Loss(worker_id, cause, started=frozenset(self.slots.started))
+        return Loss(worker_id, name, cause, started=frozenset(self.slots.started))
 
     def next_pause(self) -> float:
         """Return the seconds to wait before the next child.
@@ -153,6 +160,9 @@ class Place:
             self._pause = 0.0
         self._pause = min(max(FIRST_PAUSE, self._pause * 2), LONGEST_PAUSE)
         return self._pause
+
+    def _name_of(self, process: Process | None) -> str:
+        return self.options.name or default_name(process.pid if process else 0)
 
     def _show(self) -> None:
         """Have a hung child print what each of its threads does (child.py)."""

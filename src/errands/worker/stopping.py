@@ -1,5 +1,6 @@
 """Whether a process is stopping, and until when it may."""
 
+import signal
 import time
 from collections.abc import Callable
 from math import inf
@@ -34,6 +35,11 @@ class Stop:
         self._was_terminated = True
         self.request()
 
+    def hang_up(self, *signal_and_frame: object) -> None:
+        """Handle SIGHUP: a request, however often it comes."""
+        del signal_and_frame
+        self.request()
+
     def request(self) -> None:
         """Stop when the running attempts have ended; asking again is nothing."""
         if not self.is_requested:
@@ -56,3 +62,13 @@ class Stop:
     def is_overdue(self) -> bool:
         """Whether running attempts are given back instead of waited for."""
         return self._clock() >= self._deadline
+
+
+def hangups() -> tuple[signal.Signals, ...]:
+    """Return SIGHUP, which a terminal that closes sends to all of us.
+
+    Nothing where the system has none, or it is ignored: that is what ``nohup`` does.
+    """
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        return (signal.SIGHUP,)
+    return ()

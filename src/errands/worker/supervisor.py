@@ -4,6 +4,8 @@
 
     SIGTERM, SIGINT, lifeline ends ──► stop: children finish, or give back
     the same once more             ──► at once
+    SIGHUP, however often          ──► stop
+    SIGUSR1                        ──► our stack is printed (child.py)
     grace + 10 s                   ──► SIGKILL
     a child dies                   ──► what it held is rescued; a new child
     none can be started            ──► again after 0.1 s, doubling to 30 s
@@ -44,6 +46,7 @@ from django.db import Error
 from errands.queue.rescuing import rescue_worker
 from errands.queue.store import Store
 from errands.tasks.registry import registry
+from errands.worker.child import show_on_demand
 from errands.worker.forking import may_fork, preload
 from errands.worker.lifeline import AT_ONCE, STOP
 from errands.worker.misconfigured import WorkerBroken, refuse_what_is_misconfigured
@@ -51,6 +54,7 @@ from errands.worker.options import WorkerOptions
 from errands.worker.outage import close_connections
 from errands.worker.place import Loss, Place
 from errands.worker.quarantine import Quarantine
+from errands.worker.stopping import hangups
 
 logger = logging.getLogger("errands.worker")
 
@@ -91,6 +95,7 @@ class Supervisor:
     def run(self) -> Tally:
         """Work; raise ``WorkerBroken`` if the first children die at once."""
         refuse_what_is_misconfigured(self._store)
+        show_on_demand()
         with tempfile.TemporaryDirectory(prefix="errands-") as name, self._signals():
             self._furnish(Path(name))
             while self._open:
@@ -172,7 +177,8 @@ class Supervisor:
             if place.has_ended:
                 self._replace(place)
             if why := place.kill_if_stuck():
-                logger.warning("worker id=%s: %s", place.slots.worker_id, why)
+                told = place.slots.worker_id, place.name, why
+                logger.warning("worker id=%s name=%s: %s", *told)
             if place.reports_suspects() and self._quarantine:
                 self._quarantine.call()
         if self._quarantine and not self._is_stopping:
@@ -185,7 +191,8 @@ class Supervisor:
         """Deal with the end of a child."""
         loss = place.bury()
         if loss is not None:
-            logger.warning("worker id=%s: %s", loss.worker_id, loss.cause)
+            told = loss.worker_id, loss.name, loss.cause
+            logger.warning("worker id=%s name=%s: %s", *told)
             self._rescue(loss)
             has_worked = self._is_ready or place.slots.is_ready
             if not (has_worked or self._is_stopping or place.options.quarantine):
@@ -221,9 +228,11 @@ class Supervisor:
                 cause=loss.cause,
             )
         except Exception as error:
-            told = None if isinstance(error, Error) else error
             logger.warning(
-                "worker id=%s: its rescue has to wait", loss.worker_id, exc_info=told
+                "worker id=%s name=%s: its rescue has to wait",
+                loss.worker_id,
+                loss.name,
+                exc_info=None if isinstance(error, Error) else error,
             )
             if not self._is_stopping:
                 self._later(RESCUE_AGAIN_SECONDS, partial(self._rescue, loss))
@@ -278,11 +287,16 @@ class Supervisor:
             del signal_and_frame
             self._events.put(self._interrupt)
 
+        def hang_up(*signal_and_frame: object) -> None:
+            del signal_and_frame
+            self._events.put(self.stop)
+
         def look(*signal_and_frame: object) -> None:
             del signal_and_frame
             self._events.put(self._look_around)
 
         before = {number: signal.signal(number, tell) for number in SIGNALS}
+        before |= {number: signal.signal(number, hang_up) for number in hangups()}
         before |= {number: signal.signal(number, look) for number in CHILD_SIGNALS}
         try:
             yield
