@@ -238,6 +238,18 @@ def _one_transaction_if_shared(task: Task) -> AbstractContextManager[object]:
     return nullcontext()
 
 
+def _check_subject(subject: models.Model) -> None:
+    if not isinstance(subject, models.Model):
+        raise TypeError(
+            f"subject is {subject!r:.50}; it takes the record that the run is about."
+        )
+    if subject._state.adding or subject.pk is None:
+        raise ValueError(
+            f"The subject, this {subject._meta.label}, is not saved, so nobody could "
+            "find the run by it. Save it first."
+        )
+
+
 def _columns(**particulars: Unpack[Particulars]) -> dict[str, Any]:
     columns: dict[str, Any] = dict(particulars)
     with translation.override(columns.get("language") or translation.get_language()):
@@ -245,6 +257,7 @@ def _columns(**particulars: Unpack[Particulars]) -> dict[str, Any]:
             columns[name] = clean_line(columns[name])
     subject = columns.pop("subject", None)
     if subject is not None:
+        _check_subject(subject)
         columns |= subject_fields(subject)
     run_after = columns.get("run_after")
     if isinstance(run_after, timedelta):
