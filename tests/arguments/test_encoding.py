@@ -5,10 +5,13 @@ import json
 from collections import OrderedDict, defaultdict, namedtuple
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
 from django.core.files.base import ContentFile
+from django.db.models import Q
 from django.http import QueryDict
 from django.test import RequestFactory
 from django.utils.datastructures import MultiValueDict
@@ -172,6 +175,9 @@ def test_a_key_that_is_not_a_string_is_refused(key: Any, kind: str) -> None:
             "generator, and it can be read only once, and only here.",
         ),
         (map(len, ()), "map, and it can be read only once, and only here. Pass a list."),
+        (Q(pk=1), "Q, and a query is not a value. Pass the primary keys, or what"),
+        (Path("a.csv"), "Path, and a path may lead elsewhere on the worker's machine."),
+        (AnonymousUser(), "AnonymousUser, and nobody has signed in. Pass None for"),
         (object(), "object, which nobody registered. Pass its parts, or teach errands"),
     ],
 )

@@ -77,7 +77,7 @@ def test_the_user_of_a_request_is_carried(db: None) -> None:
 
 
 def test_an_anonymous_user_is_refused() -> None:
-    with pytest.raises(ArgumentError, match=r"AnonymousUser, which nobody registered"):
+    with pytest.raises(ArgumentError, match="AnonymousUser, and nobody has signed in"):
         encode(SimpleLazyObject(AnonymousUser))
 
 

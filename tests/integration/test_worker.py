@@ -497,4 +497,4 @@ def test_a_worker_that_cannot_load_its_tasks_ends_and_says_why(
 
     assert worker.ends() == 1
     assert "No module named 'no_such_module'" in worker.errors
-    assert "cannot be loaded: No module named" in worker.errors
+    assert "cannot be loaded: No module named 'no_such_module'. Its" in worker.errors

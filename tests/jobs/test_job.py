@@ -2,16 +2,20 @@
 
 import subprocess
 import sys
-from datetime import timedelta
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
+from django.tasks.exceptions import InvalidTask
 from django.utils import timezone
 from django.utils.translation import override
+from pytest_django import Settings
 
-from errands import ArgumentError, Job, SignatureMismatch, exponential
+from errands import ArgumentError, Job, JobError, SignatureMismatch, exponential
 from errands.jobs.job import _in_words
 from errands.jobs.perform import task_of
 from errands.runs.models import Run
@@ -86,6 +90,38 @@ def test_an_async_perform_is_refused_when_the_class_is_made() -> None:
             async def perform(self) -> None: ...
 
 
+def test_a_perform_that_yields_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(
+        TypeError, match=r"Lazy\.perform is a generator: calling it runs none of its"
+    ):
+
+        class Lazy(Job):
+            def perform(self) -> Iterator[int]:
+                yield 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("max_attempts", "3", "max_attempts is '3'; it is a whole number from 1 to"),
+        ("discard_on", ("ValueError",), "discard_on holds 'ValueError', not an"),
+        ("result_expires", 7, "Wrong.result_expires is 7; it takes a timedelta, or None"),
+        ("unique", True, 'Wrong.unique is True; it takes a tuple of "owner" and'),
+    ],
+)
+def test_an_attribute_of_the_wrong_type_is_refused_when_the_class_is_made(
+    name: str, value: object, message: str
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        type("Wrong", (Job,), {name: value})
+
+
+def test_one_exception_is_discarded_as_well_as_a_tuple_of_them() -> None:
+    job = type("Choosy", (Job,), {"discard_on": KeyError})
+
+    assert task_of(job).options.discard_on == (KeyError, JobError)
+
+
 def test_an_unknown_way_to_be_unique_is_refused_when_the_class_is_made() -> None:
     with pytest.raises(TypeError, match='it takes a tuple of "owner" and "arguments"'):
 
@@ -122,6 +158,54 @@ def test_starting_writes_a_run_for_the_user_of_the_request(
     assert run.base_url == "http://shop.example"
     assert (run.title, run.state) == ("Ja", State.QUEUED)
     assert run.get_absolute_url() == f"/jobs/{run.pk}/"
+
+
+def test_an_aware_instant_is_taken_where_the_site_has_naive_ones(
+    ann: User, settings: Settings
+) -> None:
+    settings.USE_TZ = False
+    settings.TIME_ZONE = "Europe/Berlin"
+    due_at = datetime(2100, 7, 1, 10, tzinfo=UTC)
+
+    run = Scripted.using(owner=ann, run_after=due_at).enqueue()
+
+    run.refresh_from_db()
+    assert run.run_after == datetime(2100, 7, 1, 12)  # noqa: DTZ001
+    assert run.state == State.SCHEDULED
+
+
+def test_a_start_beyond_the_calendar_is_cut_as_that_of_a_task(db: None) -> None:
+    run = Scripted.using(run_after=timedelta.max).enqueue()
+
+    assert run.run_after == datetime(9998, 12, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("run_after", "error", "message"),
+    [
+        (datetime(2100, 1, 1), InvalidTask, "run_after must be an aware datetime."),  # noqa: DTZ001
+        (3, TypeError, "run_after is 3; it takes an aware datetime, or a timedelta"),
+    ],
+)
+def test_a_start_that_is_no_instant_is_refused_as_that_of_a_task(
+    run_after: Any, error: type[Exception], message: str, db: None
+) -> None:
+    with pytest.raises(error, match=message):
+        Scripted.using(run_after=run_after).enqueue()
+
+
+@pytest.mark.parametrize(
+    ("subject", "message"),
+    [
+        (Account(), "this testapp.Account, is not saved, so nobody could find the run"),
+        ("Ada", "subject is 'Ada'; it takes the record that the run is about."),
+    ],
+)
+def test_a_subject_that_nobody_could_look_up_is_refused(
+    subject: Any, message: str, db: None
+) -> None:
+    with pytest.raises((TypeError, ValueError), match=message):
+        Scripted.using(subject=subject).enqueue()
 
 
 def test_using_changes_one_start(click: HttpRequest, bob: User) -> None:

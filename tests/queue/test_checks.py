@@ -49,6 +49,18 @@ def test_mysql_at_another_isolation_level_is_an_error(mysql, level):
     assert "'isolation_level' out of DATABASES['default']" in message.hint
 
 
+def test_an_option_beside_options_is_an_error(monkeypatch):
+    monkeypatch.setitem(task_backends["default"].params, "DATABASE", "default")
+
+    (message,) = task_backends["default"].check()
+
+    assert message.id == "errands.E001"
+    assert message.msg == (
+        "TASKS['default']['DATABASE'] stands beside OPTIONS, where nobody reads it. Move "
+        "it into TASKS['default']['OPTIONS']."
+    )
+
+
 def test_a_database_that_commits_by_hand_is_an_error(monkeypatch):
     monkeypatch.setitem(connections["default"].settings_dict, "AUTOCOMMIT", False)
 

@@ -7,10 +7,12 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.tasks import TaskResultStatus
+from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.management.commands import queue as command
 from errands.queue.models import QueueRow
+from errands.tasks.registry import registry
 from errands.testing import drain
 from errands.text import clean_line
 from tests.testapp import tasks
@@ -66,6 +68,40 @@ def test_a_queue_is_paused_and_resumed():
     assert queue("resume", "mail") == "Queue mail resumed.\n"
     assert queue("resume", "mail") == "Queue mail is not paused.\n"
     assert queue() == "Nothing waits, nothing runs.\n"
+
+
+@pytest.mark.parametrize("action", ["cancel", "discard"])
+def test_who_hears_of_ends_is_told_of_one_by_the_command(action, monkeypatch):
+    def load() -> None:
+        monkeypatch.setattr(registry, "find", find)
+
+    def heard(*, task_result, **kwargs) -> None:
+        told.append(task_result.id)
+
+    told, find = [], registry.find
+    result = tasks.nothing.enqueue()
+    monkeypatch.setattr(registry, "find", lambda path: None)
+    monkeypatch.setattr(registry, "load", load)
+    task_finished.connect(heard)
+
+    queue(action, result.id)
+
+    task_finished.disconnect(heard)
+    assert told == [result.id]
+
+
+def test_a_site_that_cannot_be_loaded_keeps_nobody_from_cancelling(monkeypatch, capsys):
+    def load() -> None:
+        raise ImportError("no such module")
+
+    result = tasks.nothing.enqueue()
+    monkeypatch.setattr(registry, "load", load)
+
+    queue("cancel", result.id)
+
+    result.refresh()
+    assert result.status == TaskResultStatus.FAILED
+    assert "tasks cannot be loaded: no such module" in capsys.readouterr().err
 
 
 def test_a_waiting_task_is_cancelled():

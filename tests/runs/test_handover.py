@@ -107,7 +107,7 @@ def test_texts_are_rendered_in_the_runs_language_and_bounded(new_run: NewRun) ->
 
 
 def test_a_run_for_later_is_scheduled(new_run: NewRun) -> None:
-    run = new_run(run_after=timedelta(hours=1))
+    run = new_run(run_after=timezone.now() + timedelta(hours=1))
 
     assert stored(run.pk).state == State.SCHEDULED
     assert run.run_after is not None

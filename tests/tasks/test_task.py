@@ -112,6 +112,12 @@ def test_using_returns_the_same_task_for_the_same_settings():
     assert tasks.add.using(priority=1) != tasks.add
 
 
+@pytest.mark.parametrize("name", ["delay", "apply_async"])
+def test_a_call_that_celery_knows_is_told_by_its_name(name):
+    with pytest.raises(AttributeError, match=f"'Task' object has no attribute '{name}'"):
+        getattr(tasks.add, name)
+
+
 def test_a_timedelta_counts_from_the_moment_of_enqueueing():
     tomorrow = tasks.add.using(run_after=timedelta(days=1))
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from functools import partial
 from io import IOBase
+from pathlib import PurePath
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 
 from django.core.files.base import File
-from django.db.models import QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.manager import BaseManager
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.datastructures import MultiValueDict
@@ -26,16 +27,25 @@ FORM = (
     "the last of each, or dict(values.lists()), which has all."
 )
 CODE = "code does not travel. Pass a name the task knows what to do with."
+PATH = "a path may lead elsewhere on the worker's machine. Pass str(path) if it does not."
 ITERATOR = "it can be read only once, and only here. Pass a list."
 
 REMEDIES: dict[tuple[type, ...], str] = {
-    (QuerySet, BaseManager): QUERY,
+    (QuerySet, BaseManager, F, Q): QUERY,
     (File, IOBase): FILE,
     (bytes, bytearray, memoryview): BYTES,
     (HttpRequest, HttpResponseBase): REQUEST,
     (MultiValueDict,): FORM,
     (FunctionType, BuiltinFunctionType, MethodType, partial, ModuleType, type): CODE,
+    (PurePath,): PATH,
     (Iterator,): ITERATOR,
+}
+
+# Cannot be imported before apps are ready.
+BY_NAME = {
+    "django.contrib.auth.models.AnonymousUser": (
+        "nobody has signed in. Pass None for nobody."
+    ),
 }
 
 
@@ -49,6 +59,8 @@ def refusal(value: object) -> str:
     for types, reason in REMEDIES.items():
         if isinstance(value, types):
             return f"its type is {name}, and {reason}"
+    if name in BY_NAME:
+        return f"its type is {name}, and {BY_NAME[name]}"
     return (
         f"its type is {name}, which nobody registered. Pass its parts, or teach errands "
         f"with errands.register_converter({kind.__name__}, tag=…, encode=…, decode=…)."

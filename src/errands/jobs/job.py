@@ -5,18 +5,20 @@ a model or a setting is imported where it is used.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urljoin
 
 from django.core.exceptions import ObjectDoesNotExist
 
 from errands.conf import settings
-from errands.exceptions import RecordGone
+from errands.exceptions import JobError, RecordGone
 from errands.tasks.backoff import check_backoff, exponential
+from errands.tasks.options import TaskOptions
 from errands.tasks.registry import registry
 
 if TYPE_CHECKING:
@@ -256,12 +258,35 @@ def _check(job: type[Job]) -> None:
             f"{job.path()}.perform is async; a job's perform is a plain method. "
             "Call async code in it with asgiref.sync.async_to_sync."
         )
-    check_backoff(f"{job.path()}.backoff", job.backoff)
-    if set(job.unique) - UNIQUE_BY:
+    if isgeneratorfunction(job.perform) or isasyncgenfunction(job.perform):
         raise TypeError(
-            f"{job.path()}.unique is {job.unique!r}; it takes a tuple of "
+            f"{job.path()}.perform is a generator: calling it runs none of its lines. "
+            "It moves the bar with self.track() instead of yielding."
+        )
+    check_backoff(f"{job.path()}.backoff", job.backoff)
+    options_of(job)
+    unique: object = job.unique
+    if not isinstance(unique, Collection) or set(unique) - UNIQUE_BY:
+        raise TypeError(
+            f"{job.path()}.unique is {unique!r}; it takes a tuple of "
             '"owner" and "arguments".'
         )
+    if not isinstance(job.result_expires, timedelta | None):
+        raise TypeError(
+            f"{job.path()}.result_expires is {job.result_expires!r}; it takes a "
+            "timedelta, or None to keep the results."
+        )
+
+
+def options_of(job: type[Job]) -> TaskOptions:
+    """Return the options of a job's task.
+
+    A ``JobError`` is an answer, not an accident: it is never tried again.
+    """
+    options = TaskOptions(
+        max_attempts=job.max_attempts, backoff=job.backoff, discard_on=job.discard_on
+    )
+    return replace(options, discard_on=(*options.discard_on, JobError))
 
 
 def _in_words(name: str) -> str:

@@ -19,12 +19,14 @@ from django.http import HttpRequest
 from django.urls import get_script_prefix
 from django.utils import timezone, translation
 
+from errands import instants
 from errands.arguments import encode_call
 from errands.jobs.job import Job
 from errands.jobs.perform import task_of
 from errands.runs import handover
 from errands.runs.models import Run
 from errands.tasks.signature import call_signature, check_call, positional_names
+from errands.tasks.task import Task, storable
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
@@ -78,13 +80,14 @@ class Launch:
         job = self.job
         if job.abstract:
             raise TypeError(f"{job.path()} is abstract; start a subclass of it.")
+        task = task_of(job)
         called = call_signature(job.perform, skipped=1)
         check_call(called, args, kwargs, name=f"{job.__qualname__}.perform")
         wire_args, wire_kwargs = encode_call(args, kwargs, names=positional_names(called))
         write = partial(
             handover.create,
             job_path=job.path(),
-            task=task_of(job),
+            task=task,
             args=wire_args,
             kwargs=wire_kwargs,
             owner=owner,
@@ -93,7 +96,7 @@ class Launch:
             language=self.language or translation.get_language() or "",
             time_zone=timezone.get_current_timezone_name(),
             base_url=base_url.rstrip("/"),
-            run_after=self.run_after,
+            run_after=self._due(task),
             subject=self.subject,
             queue_name=self.queue_name,
             priority=self.priority,
@@ -102,6 +105,11 @@ class Launch:
         )
         key = _unique_key(job, owner, [wire_args, wire_kwargs])
         return write() if key is None else _only_open_run(write, key=key, owner=owner)
+
+    def _due(self, task: Task) -> datetime | None:
+        """Return when the task is due, as the site has its instants."""
+        due_at = storable(task.using(run_after=self.run_after).due().run_after)
+        return None if due_at is None else instants.for_site(due_at)
 
 
 def _unique_key(job: type[Job], owner: Any, arguments: list[Any]) -> str | None:

@@ -30,7 +30,7 @@ from errands.exceptions import (
     TaskCancelled,
     TaskInterrupted,
 )
-from errands.jobs.job import Job
+from errands.jobs.job import Job, options_of
 from errands.jobs.keeping import kept
 from errands.jobs.site import mounted_at
 from errands.runs.handover import take_over
@@ -40,7 +40,6 @@ from errands.tasks.attempt import judge
 from errands.tasks.carried import activated
 from errands.tasks.context import TaskContext, attempting
 from errands.tasks.forks import staying_in_this_process
-from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import Retry
 from errands.tasks.task import Task
 from errands.text import describe_exception
@@ -59,10 +58,7 @@ def task_of(job: type[Job]) -> Task:
 
 
 def _new_task(job: type[Job]) -> Task:
-    """Make a function that goes by the name of the class.
-
-    A ``JobError`` is an answer, not an accident: it is never tried again.
-    """
+    """Make a function that goes by the name of the class."""
 
     def attempt(context: DjangoTaskContext, run_id: str, dispatch: int) -> None:
         perform(job, context, run_id=run_id, dispatch=dispatch)
@@ -79,11 +75,7 @@ def _new_task(job: type[Job]) -> Task:
         takes_context=True,
         # A run is ended by its own protocol, so the job stops at its checkpoints.
         is_cooperative=True,
-        options=TaskOptions(
-            max_attempts=job.max_attempts,
-            backoff=job.backoff,
-            discard_on=(*job.discard_on, JobError),
-        ),
+        options=options_of(job),
     )
 
 

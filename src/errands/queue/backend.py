@@ -6,7 +6,6 @@ so it keeps nothing that others must know, and imports no models.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -21,7 +20,7 @@ from django.tasks.exceptions import InvalidTask, TaskResultDoesNotExist
 from django.tasks.signals import task_enqueued, task_finished
 
 from errands import instants
-from errands.instants import for_site, from_site
+from errands.instants import for_site
 from errands.queue import checks as queue_checks
 from errands.queue.claims import Claim, EncodedCall, Payload, Settlement
 from errands.queue.enqueueing import Enqueueing
@@ -56,7 +55,7 @@ from errands.tasks.hearing import is_heard
 from errands.tasks.outcomes import Cancelled, Discarded, Failed, Succeeded
 from errands.tasks.registry import is_found_by_workers
 from errands.tasks.signals import task_discarded
-from errands.tasks.task import EARLIEST, LATEST, Task, plain_task
+from errands.tasks.task import Task, plain_task, storable
 from errands.text import clean_line
 
 OPTIONS = ("DATABASE", "MAX_ATTEMPTS")
@@ -224,7 +223,7 @@ class DatabaseBackend(BaseTaskBackend):
         self._validate_once(task)
         _warn_if_unfindable(task)
         alias, carried = self.database_alias, capture()
-        new = Enqueueing(task, carried, instants.now(), _storable(task.run_after))
+        new = Enqueueing(task, carried, instants.now(), storable(task.run_after))
         rows = new.rows(calls)
         owners = new.insert(connections[alias], rows)
         if len(owners) < len(rows):
@@ -310,13 +309,6 @@ def _uuid(result_id: object) -> UUID:
             f"{result_id!r:.60} is no id of a task: that is a text or a UUID, such as "
             "result.id."
         ) from None
-
-
-def _storable(run_after: datetime | None) -> datetime | None:
-    """Return the instant as every database can hold and every zone can show it."""
-    if run_after is None:
-        return None
-    return min(max(from_site(run_after), EARLIEST), LATEST).astimezone(UTC)
 
 
 def _warn_if_unfindable(task: DjangoTask) -> None:

@@ -83,7 +83,15 @@ def _queues(backend: "DatabaseBackend") -> list[checks.CheckMessage]:
 def _unknown_options(
     backend: "DatabaseBackend", known: tuple[str, ...]
 ) -> list[checks.CheckMessage]:
-    messages: list[checks.CheckMessage] = []
+    messages: list[checks.CheckMessage] = [
+        checks.Error(
+            f"TASKS[{backend.alias!r}][{name!r}] stands beside OPTIONS, where nobody "
+            f"reads it. Move it into TASKS[{backend.alias!r}]['OPTIONS'].",
+            id="errands.E001",
+        )
+        for name in known
+        if name in backend.params
+    ]
     for name in backend.options:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)

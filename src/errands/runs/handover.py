@@ -78,7 +78,6 @@ from django.tasks import Task, TaskResult
 from django.utils import timezone, translation
 from django.utils.crypto import get_random_string
 
-from errands import instants
 from errands.runs.fence import Fence, run_alias
 from errands.runs.models import Run, subject_fields
 from errands.runs.possession import Possession
@@ -106,7 +105,7 @@ class Particulars(TypedDict, total=False):
     language: str
     time_zone: str
     base_url: str
-    run_after: datetime | timedelta | None
+    run_after: datetime | None
     subject: models.Model | None
     queue_name: str
     priority: int
@@ -238,6 +237,18 @@ def _one_transaction_if_shared(task: Task) -> AbstractContextManager[object]:
     return nullcontext()
 
 
+def _check_subject(subject: models.Model) -> None:
+    if not isinstance(subject, models.Model):
+        raise TypeError(
+            f"subject is {subject!r:.50}; it takes the record that the run is about."
+        )
+    if subject._state.adding or subject.pk is None:
+        raise ValueError(
+            f"The subject, this {subject._meta.label}, is not saved, so nobody could "
+            "find the run by it. Save it first."
+        )
+
+
 def _columns(**particulars: Unpack[Particulars]) -> dict[str, Any]:
     columns: dict[str, Any] = dict(particulars)
     with translation.override(columns.get("language") or translation.get_language()):
@@ -245,10 +256,9 @@ def _columns(**particulars: Unpack[Particulars]) -> dict[str, Any]:
             columns[name] = clean_line(columns[name])
     subject = columns.pop("subject", None)
     if subject is not None:
+        _check_subject(subject)
         columns |= subject_fields(subject)
     run_after = columns.get("run_after")
-    if isinstance(run_after, timedelta):
-        run_after = columns["run_after"] = instants.for_site(instants.now() + run_after)
     if run_after is not None and run_after > timezone.now():
         columns["state"] = State.SCHEDULED
     return columns

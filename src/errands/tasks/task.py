@@ -56,7 +56,7 @@ class Task(DjangoTask):
     """
 
     options: TaskOptions = field(default_factory=TaskOptions)
-    delay: timedelta | None = None
+    due_in: timedelta | None = None
     is_cooperative: bool = False
     """Whether it is a job's: it asks at its checkpoints whether to stop, and is not
     interrupted."""
@@ -109,9 +109,9 @@ class Task(DjangoTask):
         }
         changes = {name: new for name, new in changes.items() if new is not None}
         if isinstance(run_after, timedelta):
-            changes |= {"delay": run_after, "run_after": None}
+            changes |= {"due_in": run_after, "run_after": None}
         elif isinstance(run_after, datetime):
-            changes |= {"delay": None, "run_after": run_after}
+            changes |= {"due_in": None, "run_after": run_after}
         elif run_after is not None:
             raise TypeError(
                 f"run_after is {run_after!r:.50}; it takes an aware datetime, or a "
@@ -181,10 +181,10 @@ class Task(DjangoTask):
         return call_signature(self.func, skipped=int(self.takes_context))
 
     def due(self) -> "Task":
-        """Return the task with a ``delay`` resolved into ``run_after``."""
-        if self.delay is None:
+        """Return the task with a ``due_in`` resolved into ``run_after``."""
+        if self.due_in is None:
             return self
-        return replace(self, delay=None, run_after=_after(self.delay))
+        return replace(self, due_in=None, run_after=_after(self.due_in))
 
     def _encode_calls(
         self, calls: Iterable[Call]
@@ -215,6 +215,13 @@ class Task(DjangoTask):
             return decode_call(args, kwargs)
         decoded, named = decode_call(args[1:], kwargs)
         return [own_context(args[0], self.options.metadata), *decoded], named
+
+
+def storable(run_after: datetime | None) -> datetime | None:
+    """Return the instant as every database can hold and every zone can show it."""
+    if run_after is None:
+        return None
+    return min(max(instants.from_site(run_after), EARLIEST), LATEST).astimezone(UTC)
 
 
 def _after(delay: timedelta) -> datetime:

@@ -48,8 +48,8 @@ def _changed(task: DjangoTask) -> dict[str, Any]:
         for name in ("queue_name", "priority")
         if getattr(task, name) != getattr(defined, name)
     }
-    delay = getattr(task, "delay", None)
-    due = task.run_after if delay is None else delay
+    due_in = getattr(task, "due_in", None)
+    due = task.run_after if due_in is None else due_in
     return changed if due is None else {**changed, "run_after": _due(due)}
 
 

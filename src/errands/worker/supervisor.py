@@ -46,6 +46,7 @@ from django.db import Error
 from errands.queue.rescuing import rescue_worker
 from errands.queue.store import Store
 from errands.tasks.registry import registry
+from errands.text import class_name, describe_exception
 from errands.worker.child import show_on_demand
 from errands.worker.forking import may_fork, preload
 from errands.worker.lifeline import AT_ONCE, STOP
@@ -138,8 +139,10 @@ class Supervisor:
             preload()
         except Exception as error:
             logger.exception("the site's tasks cannot be loaded")
+            told = describe_exception(error) or class_name(type(error))
             raise WorkerBroken(
-                f"The site's tasks cannot be loaded: {error}. Its error is above."
+                f"The site's tasks cannot be loaded: {told.rstrip('.')}. "
+                "Its error is above."
             ) from error
 
     def _furnish(self, directory: Path) -> None:

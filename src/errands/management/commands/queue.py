@@ -13,7 +13,8 @@ from errands.queue.depth import Depth, depths
 from errands.queue.names import queue_name
 from errands.queue.states import TaskState
 from errands.queue.store import Store
-from errands.text import clean_line
+from errands.tasks.registry import registry
+from errands.text import clean_line, describe_exception
 
 ON_QUEUES = {
     "pause": ("paused", "is paused already"),
@@ -24,6 +25,7 @@ ON_TASKS = {
     "retry": ("ready again", "has not ended"),
     "discard": ("discarded", "runs now; cancel it"),
 }
+ENDS = {"cancel", "discard"}
 KEY_IS_TAKEN = "cannot run again while task {} has its unique key; retry it after that"
 
 
@@ -74,6 +76,8 @@ class Command(BaseCommand):
     def _on_each(self, store: Store, action: str, names: list[str]) -> None:
         """Do it to all of them, whatever comes of one; then tell what failed."""
         act = self._on_queue if action in ON_QUEUES else self._on_task
+        if action in ENDS:
+            self._know_the_tasks()
         failed = []
         for name in names:
             try:
@@ -82,6 +86,14 @@ class Command(BaseCommand):
                 failed.append(str(failure))
         if failed:
             raise CommandError("\n".join(failed))
+
+    def _know_the_tasks(self) -> None:
+        """Import them: of an unknown task's end no receiver is told, no job's run."""
+        try:
+            registry.load()
+        except Exception as error:  # noqa: BLE001 - a site that is broken needs this most
+            told = clean_line(describe_exception(error))
+            self.stderr.write(f"The site's tasks cannot be loaded: {told}")
 
     def _show(self, alias: str, names: list[str]) -> None:
         found = depths(alias)
