@@ -1,6 +1,6 @@
 """Enum members travel by the app and the name of their enum."""
 
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, IntFlag
 from typing import Any
 
 import pytest
@@ -15,6 +15,13 @@ class Stranger(IntEnum):
     """Belongs to no installed app."""
 
     ONE = 1
+
+
+class Strangers(IntFlag):
+    """Belong to no installed app."""
+
+    ONE = 1
+    TWO = 2
 
 
 def test_a_member_is_carried_by_app_enum_and_name() -> None:
@@ -47,6 +54,20 @@ def test_an_enum_of_no_app_is_refused_with_the_remedy() -> None:
         "the enum: errands.register_converter(Stranger, tag=…, encode=lambda member: "
         "member.name, decode=Stranger.__getitem__)."
     )
+
+
+def test_flags_of_no_app_are_refused_with_a_remedy_that_takes_combinations(
+    own_converters: None,
+) -> None:
+    both = Strangers.ONE | Strangers.TWO
+
+    with pytest.raises(ArgumentError, match=r"flags\.value, decode=Strangers\)\.$"):
+        encode(both)
+    register_converter(
+        Strangers, tag="strangers", encode=lambda flags: flags.value, decode=Strangers
+    )
+
+    assert decode(encode(both)) == both
 
 
 def test_the_remedy_works(own_converters: None) -> None:

@@ -20,11 +20,20 @@ def _encode_member(member: Enum) -> list[str | int]:
         raise ValueError(
             f"{member!r} belongs to an enum that no installed app defines under a "
             f"name of its own. Pass its value, or register the enum: "
-            f"errands.register_converter({kind.__name__}, tag=…, "
-            f"encode=lambda member: member.name, decode={kind.__name__}.__getitem__)."
+            f"errands.register_converter({kind.__name__}, tag=…, {_both_ways(kind)})."
         )
-    # A combination of flags has no name of its own, but a value with a meaning.
-    return [name, member.value if isinstance(member, Flag) else member.name]
+    return [name, member.value if _has_combinations(kind) else member.name]
+
+
+def _both_ways(kind: type[Enum]) -> str:
+    if _has_combinations(kind):
+        return f"encode=lambda flags: flags.value, decode={kind.__name__}"
+    return f"encode=lambda member: member.name, decode={kind.__name__}.__getitem__"
+
+
+def _has_combinations(kind: type[Enum]) -> bool:
+    """Return whether it has members without a name, but a value with a meaning."""
+    return issubclass(kind, Flag)
 
 
 def _decode_member(wire: list[str | int]) -> Enum:

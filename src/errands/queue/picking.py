@@ -21,7 +21,7 @@ from errands.queue.horizon import Horizon
 from errands.queue.selection import Selection, Term
 from errands.queue.store import Store
 
-PAUSED_SECONDS = 1.0
+PAUSED_SECONDS, TRUSTED_SECONDS = 1.0, 60.0
 NAMES_SECONDS = 0.25
 OWNERS = 1024
 
@@ -86,9 +86,11 @@ class Picker:
     def trust_pauses(self) -> None:
         """Read no pauses for the next claim: an idle worker only glances.
 
-        Who pauses a queue rings, and so does who enqueues; then they are read.
+        Who pauses a queue rings, and so does who enqueues; then they are read. They
+        are after a minute as well, for a ring may be lost.
         """
-        self._trusts_pauses = self._paused_read_at > -inf and not self._paused
+        is_fresh = self._clock() - self._paused_read_at < TRUSTED_SECONDS
+        self._trusts_pauses = is_fresh and not self._paused
 
     def is_drained(self) -> bool:
         """Return whether nothing is left that this process would ever claim."""
