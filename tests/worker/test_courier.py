@@ -589,6 +589,16 @@ def test_rings_do_not_keep_claims_waiting_behind_tasks_that_overrun(
     assert [claim.id for claim in remembering.released] == [2]
 
 
+def test_one_that_misses_a_thread_breaks(workplace, heartbeat):
+    dead = threading.Thread(target=int, name="errands-executor-0")
+    dead.start()
+    dead.join()
+    courier = Courier(workplace, heartbeat, [], threads=[dead])
+
+    with pytest.raises(RuntimeError, match=r"errands-executor-0 .* has died"):
+        courier.work()
+
+
 def test_a_ring_lets_an_idle_courier_claim_at_once_and_once_more(wired, remembering):
     wired._bell.ring()
     round_of(wired)
