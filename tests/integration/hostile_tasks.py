@@ -265,6 +265,24 @@ def end_the_heartbeat() -> None:
             ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(ending))
 
 
+class HangingHandler(logging.Handler):
+    """Is never done with what it has been told."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take it."""
+
+    def flush(self) -> None:
+        """Wait for somebody who is gone."""
+        time.sleep(3600)
+
+
+@task(max_attempts=1)
+def hang_the_log() -> int:
+    """Let nobody flush the log any more."""
+    logging.getLogger().addHandler(HangingHandler())
+    return os.getpid()
+
+
 class RefusingHandler(logging.Handler):
     """Takes no record."""
 

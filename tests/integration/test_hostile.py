@@ -273,6 +273,17 @@ def test_a_process_that_has_lost_a_thread_gives_way_to_another(start_worker: Sta
     assert later.status == TaskResultStatus.SUCCESSFUL
 
 
+def test_a_process_whose_log_hangs_ends_all_the_same(start_worker: StartWorker):
+    start_worker("--threads", "1", "--max-tasks", "1").is_ready()
+    hostile_tasks.hang_the_log.enqueue()
+    later = hostile_tasks.whose_process.enqueue()
+
+    eventually(lambda: ResultRow.objects.count() == 2, "both ended", within=30)
+
+    later.refresh()
+    assert later.status == TaskResultStatus.SUCCESSFUL
+
+
 def test_outcomes_are_kept_while_a_table_is_missing(start_worker: StartWorker):
     worker = start_worker("--threads", "1").is_ready()
 

@@ -203,6 +203,8 @@ class Courier:
         settlement = attempted.settlement
         if not self._hand.let_go(settlement.claim) or attempted.is_lost:
             _log_lost(settlement.claim)
+            # Its session may have been a wrong one: if it is ours, it is released.
+            self._hand.is_unsure = True
             return
         self._unsettled.append(attempted)
         self._moved_at = time.monotonic()
