@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from datetime import timedelta
@@ -16,7 +17,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 from asgiref.sync import sync_to_async
-from django.db import transaction
+from django.db import connection, transaction
 from django.dispatch import receiver
 from django.tasks import TaskResult
 from django.tasks.signals import task_finished, task_started
@@ -227,6 +228,61 @@ class Unclassifiable(Exception):
 def raise_unclassifiable() -> None:
     """Raise what can neither be judged nor logged."""
     raise Unclassifiable
+
+
+class Untouchable(Exception):
+    """Ends the process of whoever looks at it."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise SystemExit(3)
+
+
+@task(max_attempts=1)
+async def raise_untouchable() -> None:
+    """Raise what nobody can look at."""
+    raise Untouchable
+
+
+@task(max_attempts=1)
+async def refuse_contexts() -> None:
+    """Let the loop make asyncio tasks as of old: without a context of their own."""
+    loop = asyncio.get_running_loop()
+    loop.set_task_factory(lambda loop, work: asyncio.Task(work, loop=loop))
+
+
+@task(max_attempts=1)
+def replace_connection() -> None:
+    """Put what is no connection in the place of this thread's."""
+    connection.ensure_connection()
+    connection.connection.close()
+    connection.connection = object()
+
+
+@task(max_attempts=1)
+def end_the_heartbeat() -> None:
+    """Raise what ends it in the thread that keeps the lease alive."""
+    for thread in threading.enumerate():
+        if thread.name == "errands-heartbeat":
+            number, ending = ctypes.c_ulong(thread.ident or 0), SystemExit
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(number, ctypes.py_object(ending))
+
+
+class HangingHandler(logging.Handler):
+    """Is never done with what it has been told."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take it."""
+
+    def flush(self) -> None:
+        """Wait for somebody who is gone."""
+        time.sleep(3600)
+
+
+@task(max_attempts=1)
+def hang_the_log() -> int:
+    """Let nobody flush the log any more."""
+    logging.getLogger().addHandler(HangingHandler())
+    return os.getpid()
 
 
 class RefusingHandler(logging.Handler):

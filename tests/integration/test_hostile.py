@@ -55,6 +55,11 @@ def raising() -> Expected:
         "20 MB": (hostile_tasks.return_too_much.enqueue(), failed, "Write a file"),
         "no __str__": (hostile_tasks.raise_unprintable.enqueue(), failed, "Unprintable"),
         "no class": (hostile_tasks.raise_unclassifiable.enqueue(), failed, "no class"),
+        "no attributes": (
+            hostile_tasks.raise_untouchable.enqueue(),
+            failed,
+            "SystemExit",
+        ),
         "NUL raised": (nul.enqueue(NUL, is_raised=True), failed, "nul"),
         "renamed argument": (_renamed(), failed, "unexpected keyword argument 'nmae'"),
         "deleted record": (_without_record(), ResultStatus.DISCARDED, "RecordGone"),
@@ -68,6 +73,17 @@ def succeeding(directory: Path) -> Expected:
         "fork": (fork.enqueue(str(directory)), ResultStatus.SUCCEEDED, ""),
         "log": (hostile_tasks.break_the_log.enqueue(), ResultStatus.SUCCEEDED, ""),
         "receiver": (told.enqueue("heard"), ResultStatus.SUCCEEDED, ""),
+        "factory": (
+            hostile_tasks.refuse_contexts.enqueue(),
+            ResultStatus.SUCCEEDED,
+            "",
+        ),
+        "after it": (tasks.think.enqueue(1), ResultStatus.SUCCEEDED, ""),
+        "connection": (
+            hostile_tasks.replace_connection.enqueue(),
+            ResultStatus.SUCCEEDED,
+            "",
+        ),
         "NUL": (nul.enqueue(NUL, is_raised=False), ResultStatus.SUCCEEDED, ""),
     }
 
@@ -243,6 +259,29 @@ def test_a_process_without_files_gives_way_to_another(start_worker: StartWorker)
     for each in results:
         each.refresh()
         assert each.status == TaskResultStatus.SUCCESSFUL
+
+
+def test_a_process_that_has_lost_a_thread_gives_way_to_another(start_worker: StartWorker):
+    worker = start_worker("--threads", "1").is_ready()
+    hostile_tasks.end_the_heartbeat.enqueue()
+
+    eventually(lambda: "errands-heartbeat" in worker.errors, "it is missed")
+    later = hostile_tasks.whose_process.enqueue()
+    eventually(lambda: ResultRow.objects.count() == 2, "both ended")
+
+    later.refresh()
+    assert later.status == TaskResultStatus.SUCCESSFUL
+
+
+def test_a_process_whose_log_hangs_ends_all_the_same(start_worker: StartWorker):
+    start_worker("--threads", "1", "--max-tasks", "1").is_ready()
+    hostile_tasks.hang_the_log.enqueue()
+    later = hostile_tasks.whose_process.enqueue()
+
+    eventually(lambda: ResultRow.objects.count() == 2, "both ended", within=30)
+
+    later.refresh()
+    assert later.status == TaskResultStatus.SUCCESSFUL
 
 
 def test_outcomes_are_kept_while_a_table_is_missing(start_worker: StartWorker):

@@ -351,6 +351,14 @@ async def exit_in_forgotten_child() -> str:
     return "done"
 
 
+@task(max_attempts=1)
+async def refuse_contexts() -> None:
+    """Let the loop make asyncio tasks as of old: without a context of their own."""
+    asyncio.get_running_loop().set_task_factory(
+        lambda loop, work: asyncio.Task(work, loop=loop)
+    )
+
+
 @task
 async def leave_a_stubborn_one() -> str:
     """Start what refuses to be cancelled."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import InternalError, connection, connections, transaction
 from django.tasks import TaskResultStatus
 from django.tasks.signals import task_finished
 from django.utils import timezone
@@ -31,6 +31,7 @@ from errands.worker.loop import Loop
 from errands.worker.workplace import Workplace
 from tests.testapp import tasks
 from tests.worker.conftest import claim_of
+from tests.worker.tasks import never_twice
 
 
 @pytest.fixture
@@ -302,6 +303,51 @@ def test_a_connection_closed_behind_djangos_back_is_replaced(
 
     assert left_open == []
     assert not tasks.Account.objects.exists()
+
+
+def test_what_a_task_has_put_in_place_of_a_connection_is_replaced(transactional_db):
+    connection.close()
+    connection.connection = object()
+
+    left_open = clean_connections()
+
+    assert left_open == []
+    assert not tasks.Account.objects.exists()
+
+
+def test_blocks_that_a_task_has_left_behind_are_in_nobodys_way(transactional_db):
+    with transaction.atomic():
+        tasks.Account.objects.create(name="committed")
+        connection.in_atomic_block = False
+
+    left_open = clean_connections()
+
+    assert left_open == []
+    with transaction.atomic(durable=True):
+        assert tasks.Account.objects.exists()
+
+
+@pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask")
+def test_a_session_in_which_no_attempt_could_be_prepared_is_replaced(
+    attempts, claim, monkeypatch
+):
+    def refuse(claim: Claim) -> bool:
+        connection.ensure_connection()
+        raise InternalError("cannot execute UPDATE in a read-only transaction")
+
+    never_twice.enqueue_many([((), {}), ((), {})])
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
+    with monkeypatch.context() as spoiled:
+        spoiled.setattr(attempts._workplace.store, "begin", refuse)
+        assert isinstance(attempts.make(claim()).settlement.outcome, Snoozed)
+    before = connection.connection
+
+    attempted = attempts.make(claim())
+
+    assert isinstance(attempted.settlement.outcome, Succeeded)
+    assert connection.connection is not before
+    assert before is not None
 
 
 def test_a_clean_connection_is_kept_open(transactional_db, monkeypatch):

@@ -589,6 +589,29 @@ def test_rings_do_not_keep_claims_waiting_behind_tasks_that_overrun(
     assert [claim.id for claim in remembering.released] == [2]
 
 
+def test_what_a_wrong_session_took_for_lost_is_released(courier, workplace, remembering):
+    claim = claim_of(1)
+    remembering.ready, remembering.held = [claim], [claim]
+    round_of(courier)
+    now = timezone.now()
+    settlement = Settlement(waiting_in(workplace)[0], Interrupted(), now, now, "anna")
+
+    workplace.outbox.put(Attempted(settlement, None, is_lost=True))
+    round_of(courier)
+
+    assert remembering.released == [claim]
+
+
+def test_one_that_misses_a_thread_breaks(workplace, heartbeat):
+    dead = threading.Thread(target=int, name="errands-executor-0")
+    dead.start()
+    dead.join()
+    courier = Courier(workplace, heartbeat, [], threads=[dead])
+
+    with pytest.raises(RuntimeError, match=r"errands-executor-0 .* has died"):
+        courier.work()
+
+
 def test_a_ring_lets_an_idle_courier_claim_at_once_and_once_more(wired, remembering):
     wired._bell.ring()
     round_of(wired)

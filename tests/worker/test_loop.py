@@ -21,7 +21,7 @@ from errands.queue.store import Store
 from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Retry, Succeeded
 from errands.worker import leftovers
 from errands.worker.attempt import Attempt
-from errands.worker.attempts import Attempts
+from errands.worker.attempts import Attempts, _alone
 from errands.worker.executor import Executor
 from errands.worker.loop import Loop
 from errands.worker.options import WorkerOptions
@@ -146,12 +146,42 @@ def test_what_a_task_has_left_running_is_cancelled(start, ended):
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_a_task_has_left_running_is_found_behind_a_factory_of_another(start, ended):
+    tasks.refuse_contexts.enqueue()
+    start(1)
+    ended(1)
+    tasks.leave_behind.enqueue()
+    start(1)
+
+    assert outcomes(ended(1)) == [Succeeded("done")]
+    assert tasks.cancelled == ["left behind"]
+
+
+def test_an_attempt_that_has_begun_needs_no_factory():
+    def refuse(loop: asyncio.AbstractEventLoop, work: object, **told: object) -> None:
+        raise RuntimeError("made nothing")
+
+    async def answer() -> Succeeded:
+        return Succeeded(1)
+
+    async def attempt() -> object:
+        loop = asyncio.get_running_loop()
+        loop.set_task_factory(refuse)
+        try:
+            return await _alone(answer())
+        finally:
+            loop.set_task_factory(None)
+
+    assert asyncio.run(attempt()) == Succeeded(1)
+
+
 @pytest.mark.parametrize(
     ("task", "outcome"),
     [
         (tasks.exit_in_child, Failed),
         (tasks.exit_in_forgotten_child, Succeeded),
         (tasks.stop_loop, Succeeded),
+        (tasks.refuse_contexts, Succeeded),
     ],
     ids=lambda value: getattr(value, "name", None),
 )

@@ -18,6 +18,7 @@ from errands.tasks.interrupting import Control
 from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
 from errands.tasks.signature import is_coroutine
+from errands.worker.connections import kept
 from errands.worker.workplace import Attempted
 
 logger = logging.getLogger("errands.worker")
@@ -100,7 +101,12 @@ class Attempt:
         return store.save_metadata(self.claim, text)
 
     def lost(self) -> Attempted:
-        """Return that somebody else has it now: nothing is recorded."""
+        """Return that somebody else has it now: nothing is recorded.
+
+        A session that a task has spoiled, as by another ``search_path``, may have
+        said so: it is not used any more.
+        """
+        kept.distrust()
         return Attempted(self.settlement(Interrupted()), None, is_lost=True)
 
     def settlement(self, outcome: Outcome) -> Settlement:

@@ -13,7 +13,7 @@ changed for the whole process is put back when no other runs.
 
 import logging
 import time
-from asyncio import CancelledError, all_tasks, create_task, current_task, wait
+from asyncio import CancelledError, Task, all_tasks, current_task, wait
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -93,6 +93,7 @@ class Attempts:
         except AWAY:
             logger.warning("Task id=%s could not be prepared", claim.uuid, exc_info=True)
             clean_connections()
+            kept.distrust()
             return attempt.ended(Snoozed(OUTAGE_PAUSE))
         except BaseException as escaped:  # noqa: BLE001 - logged
             return self._broken(attempt, escaped)
@@ -130,7 +131,9 @@ class Attempts:
             left_open = await sync_to_async(clean_connections)()
             kept.leave()
             return attempt.ended(attempt.judged(outcome, left_open))
-        except (Exception, CancelledError) as escaped:  # noqa: BLE001 - logged
+        except GeneratorExit:
+            raise
+        except BaseException as escaped:  # noqa: BLE001 - logged
             return self._broken(attempt, escaped)
 
     async def _arun(self, attempt: Attempt, place: int) -> Attempted:
@@ -243,8 +246,11 @@ async def _renewed() -> None:
 
 
 async def _alone(performing: Any) -> Outcome:
-    """Await a coroutine as an asyncio task, which an interruption may cancel."""
-    running = create_task(performing)
+    """Await a coroutine as an asyncio task, which an interruption may cancel.
+
+    Past the loop's factory: another task may have put one there that refuses.
+    """
+    running = Task(performing)
     while not running.done():
         # By a task that cancels whatever runs on the loop.
         with suppress(CancelledError):

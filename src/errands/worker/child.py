@@ -22,6 +22,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,8 @@ from errands.worker.stopping import Stop, hangups
 logger = logging.getLogger("errands.worker")
 
 COLLECT_AFTER = 20_000
+# A handler may send what it has gathered to somewhere slow.
+LAST_WORDS_SECONDS = 5.0
 
 
 def main(slots_path: str, options_json: str) -> NoReturn:
@@ -47,13 +50,21 @@ def main(slots_path: str, options_json: str) -> NoReturn:
     except BaseException:
         logger.exception("worker process %d broke", os.getpid())
     finally:
-        # A task may have closed them, or put anything in their place.
+        # No thread can be had, or a thread of a task holds what it waits for.
         with suppress(Exception):
-            logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(Exception):
-                stream.flush()
+            speaker = threading.Thread(target=say_what_is_left, daemon=True)
+            speaker.start()
+            speaker.join(LAST_WORDS_SECONDS)
         os._exit(code)
+
+
+def say_what_is_left() -> None:
+    """Flush logs and streams; a task may have closed them, or put anything there."""
+    with suppress(Exception):
+        logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(Exception):
+            stream.flush()
 
 
 def work(slots: Slots, options_json: str) -> bool:

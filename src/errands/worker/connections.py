@@ -41,6 +41,8 @@ POSTGRESQL_IN_TRANSACTION = (1, 2, 3)
 # A flag of the MySQL protocol.
 MYSQL_IN_TRANSACTION = 1
 IDLE_SECONDS = 5.0
+# No count of outages.
+UNKNOWN = -1
 
 _callers: ContextVar[Mapping[str, int]] = ContextVar(
     "errands_callers_transactions", default=MappingProxyType({})
@@ -67,6 +69,14 @@ class Kept(local):
     def leave(self) -> None:
         """Note that nobody uses them from now on."""
         self._left_at = time.monotonic()
+
+    def distrust(self) -> None:
+        """Have them opened anew, though they answer: a task may have spoiled a session.
+
+        One that only reads, or may take no time, would refuse what is needed before
+        each attempt, which would be put off again and again.
+        """
+        self._missed = UNKNOWN
 
     def note_asked(self) -> None:
         """Note that they are asked now: what is met later may have cut them."""
@@ -159,8 +169,8 @@ def clean_connections(*, was_interrupted: bool = False) -> list[str]:
 
     Returns the aliases left inside a transaction. What was done in it is
     rolled back: nobody is left who could commit it. A connection that broke,
-    or is older than the site allows, is closed; all are where the attempt
-    ``was_interrupted``.
+    or is older than the site allows, is closed; so is one that cannot be asked, and
+    all are where the attempt ``was_interrupted``.
     """
     left_open, callers = [], _callers.get()
     for connection in connections.all(initialized_only=True):
@@ -168,19 +178,19 @@ def clean_connections(*, was_interrupted: bool = False) -> list[str]:
             if _unwind(connection, callers[connection.alias]):
                 left_open.append(connection.alias)
             continue
-        if connection.in_atomic_block or is_by_hand(connection):
-            left_open.append(connection.alias)
-            _discard(connection)
-        elif _is_closed_below(connection):
-            _discard(connection)
-        elif was_interrupted:
-            with suppress(Error):
-                connection.close()
-        else:
-            try:
-                connection.close_if_unusable_or_obsolete()
-            except Error:
+        try:
+            is_left_open = connection.in_atomic_block or is_by_hand(connection)
+            if is_left_open or _is_spoiled(connection):
                 _discard(connection)
+            elif was_interrupted:
+                connection.close()
+            else:
+                connection.close_if_unusable_or_obsolete()
+        except Exception:  # noqa: BLE001 - a task may have put anything there
+            is_left_open = False
+            _discard(connection)
+        if is_left_open:
+            left_open.append(connection.alias)
     kept.leave()
     return left_open
 
@@ -225,9 +235,18 @@ def _unwind(connection: BaseDatabaseWrapper, depth: int) -> bool:
 
 def _discard(connection: BaseDatabaseWrapper) -> None:
     """Close for good: inside a transaction, a closed one cannot be reopened."""
-    with suppress(Error):
+    with suppress(Exception):
         connection.close()
     del connections[connection.alias]
+
+
+def _is_spoiled(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether it cannot be used any more, although nothing is open.
+
+    Who sets ``in_atomic_block`` by hand, for what may be run outside only, may leave
+    blocks behind in which no durable one can be opened.
+    """
+    return bool(connection.atomic_blocks) or _is_closed_below(connection)
 
 
 def is_by_hand(connection: BaseDatabaseWrapper) -> bool:

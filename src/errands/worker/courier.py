@@ -25,6 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from queue import Empty, SimpleQueue
+from threading import Thread
 
 from django.db import Error
 
@@ -52,11 +53,17 @@ class Courier:
     """Claims, hands out, gathers and settles, until told to stop or done."""
 
     def __init__(
-        self, workplace: Workplace, heartbeat: Heartbeat, announcers: Sequence[Announcer]
+        self,
+        workplace: Workplace,
+        heartbeat: Heartbeat,
+        announcers: Sequence[Announcer],
+        *,
+        threads: Sequence[Thread] = (),
     ) -> None:
         self._workplace = workplace
         self._heartbeat = heartbeat
         self._announcers = announcers
+        self._threads = threads
         self._store = workplace.store
         self._stop = workplace.stop
         # SimpleQueue.put is safe in a signal handler.
@@ -89,6 +96,7 @@ class Courier:
 
     def _go_round(self) -> None:
         self._gather()
+        self._miss_nobody()
         renew_after_outage()
         self._bell.look()
         self._hand.take_along()
@@ -101,6 +109,15 @@ class Courier:
             self._withdraw()
         else:
             self._claim()
+
+    def _miss_nobody(self) -> None:
+        """Break where a thread has died, as of what a task has done to all of them.
+
+        What an executor ran would run for ever, under a lease that is kept alive.
+        """
+        for thread in self._threads:
+            if not thread.is_alive():
+                raise RuntimeError(f"The thread {thread.name} of this worker has died.")
 
     @property
     def _is_ahead(self) -> bool:
@@ -186,6 +203,8 @@ class Courier:
         settlement = attempted.settlement
         if not self._hand.let_go(settlement.claim) or attempted.is_lost:
             _log_lost(settlement.claim)
+            # Its session may have been a wrong one: if it is ours, it is released.
+            self._hand.is_unsure = True
             return
         self._unsettled.append(attempted)
         self._moved_at = time.monotonic()

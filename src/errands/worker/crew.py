@@ -63,7 +63,9 @@ class Crew:
         if not options.quarantine:
             self._threads.append(Waker(workplace))
         announcers = [upkeep.announcer, *(each.announcer for each in executors)]
-        self._courier = Courier(workplace, self._heartbeat, announcers)
+        self._courier = Courier(
+            workplace, self._heartbeat, announcers, threads=self._threads
+        )
 
     def work(self) -> bool:
         """Run tasks; return whether everything claimed was settled or given back.

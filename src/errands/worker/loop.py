@@ -74,6 +74,8 @@ class Loop:
     def _begin(
         self, loop: asyncio.AbstractEventLoop, attempt: Attempt, place: int
     ) -> None:
+        # A task may have put a factory of its own there, which refuses ours.
+        loop.set_task_factory(_remembering)
         work = self._await(attempt, place)
         running = loop.create_task(work, context=attempt.context)
         self._running.add(running)
