@@ -1,5 +1,8 @@
 """Hostile text becomes storable text."""
 
+import sys
+from types import TracebackType
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -51,6 +54,17 @@ def test_the_end_of_a_long_traceback_is_kept():
 
     assert len(text) <= 1000
     assert text.rstrip().endswith("the end")
+
+
+def test_of_a_bottomless_recursion_the_last_frames_are_told():
+    error, frame = RecursionError("too deep"), sys._getframe()
+    for _ in range(100_000):
+        error.__traceback__ = TracebackType(error.__traceback__, frame, 0, 1)
+
+    text = format_traceback(error)
+
+    assert "[Previous line repeated 9997 more times]" in text
+    assert text.endswith("RecursionError: too deep\n")
 
 
 class Nameless(type):

@@ -13,6 +13,8 @@ LINE_LIMIT = 200
 # The length of \udcff, as which a lone surrogate is written.
 ESCAPED = 6
 TRACEBACK_LIMIT = 32_768
+# Each takes some 80 µs to be told.
+MOST_FRAMES = 10_000
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(
@@ -82,9 +84,9 @@ def format_traceback(exception: BaseException, limit: int = TRACEBACK_LIMIT) -> 
     The end is kept when it is too long: it names the error.
     """
     try:
-        text = "".join(traceback.format_exception(exception))
+        text = "".join(traceback.format_exception(exception, limit=-MOST_FRAMES))
     except BaseException:  # noqa: BLE001 - an exception may refuse to be formatted
-        frames = "".join(traceback.format_tb(exception.__traceback__))
+        frames = "".join(traceback.format_tb(exception.__traceback__, -MOST_FRAMES))
         kind = class_name(type(exception))
         text = f"{frames}{kind}: {describe_exception(exception)}\n"
     if len(text) > limit:
