@@ -145,7 +145,6 @@ def test_what_a_task_has_left_running_is_cancelled(start, ended):
     assert tasks.cancelled == ["left behind"]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_what_a_task_has_left_running_is_found_behind_a_factory_of_another(start, ended):
     tasks.refuse_contexts.enqueue()
     start(1)
@@ -175,6 +174,7 @@ def test_an_attempt_that_has_begun_needs_no_factory():
     assert asyncio.run(attempt()) == Succeeded(1)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 @pytest.mark.parametrize(
     ("task", "outcome"),
     [
