@@ -612,6 +612,22 @@ def test_one_that_misses_a_thread_breaks(workplace, heartbeat):
         courier.work()
 
 
+def test_what_had_ended_when_a_thread_is_missed_is_recorded(
+    workplace, heartbeat, remembering, end
+):
+    threads: list[threading.Thread] = []
+    courier = Courier(workplace, heartbeat, [], threads=threads)
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    end(waiting_in(workplace)[0], Succeeded(None))
+    threads.append(threading.Thread(target=int))
+
+    with pytest.raises(RuntimeError, match="has died"):
+        courier.work()
+
+    assert [each.claim.id for each in remembering.settled] == [1]
+
+
 def test_a_ring_lets_an_idle_courier_claim_at_once_and_once_more(wired, remembering):
     wired._bell.ring()
     round_of(wired)

@@ -96,13 +96,13 @@ class Courier:
 
     def _go_round(self) -> None:
         self._gather()
-        self._miss_nobody()
         renew_after_outage()
         self._bell.look()
         self._hand.take_along()
         if self._is_ahead:
             self._claim()
         self._settle()
+        self._miss_nobody()
         self._hand.compare()
         self._share.leave_if_due()
         if self._is_ending:
@@ -114,6 +114,7 @@ class Courier:
         """Break where a thread has died, as of what a task has done to all of them.
 
         What an executor ran would run for ever, under a lease that is kept alive.
+        What had ended before is settled by now.
         """
         for thread in self._threads:
             if not thread.is_alive():
