@@ -11,6 +11,7 @@ from django.db import connection, connections, transaction
 from errands.exceptions import TaskCancelled
 from errands.worker import connections as worker_connections
 from errands.worker.connections import (
+    callers_transactions,
     clean_connections,
     closed_when_cut_off,
     kept,
@@ -44,6 +45,21 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 def idle(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let whoever does nothing be idle at once."""
     monkeypatch.setattr(worker_connections, "IDLE_SECONDS", -1.0)
+
+
+@pytest.fixture
+def pooled(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have connections from a pool of one, where the database can have a pool."""
+    if connection.vendor != "postgresql":
+        yield
+        return
+    told = connection.settings_dict
+    options = {**told["OPTIONS"], "pool": {"min_size": 1, "max_size": 1}}
+    monkeypatch.setitem(told, "CONN_MAX_AGE", 0)
+    monkeypatch.setitem(told, "OPTIONS", options)
+    yield
+    connection.close()
+    connection.close_pool()
 
 
 def cut_off() -> int:
@@ -104,6 +120,40 @@ def test_an_outage_in_the_middle_of_an_attempt_is_not_forgotten(monkeypatch):
 
     assert renewed is None
     assert connection.connection is opened
+
+
+def test_nor_is_one_in_the_middle_of_a_transaction_of_the_callers(monkeypatch):
+    connection.ensure_connection()
+    before = connection.connection
+    monkeypatch.setattr(turns, "missed", turns.missed + 1)
+    with transaction.atomic(), callers_transactions():
+        clean_connections()
+
+    renew_connections()
+    connection.ensure_connection()
+
+    assert connection.connection is not before
+
+
+@pytest.mark.usefixtures("pooled")
+def test_no_session_of_before_an_outage_is_had_from_a_pool(monkeypatch):
+    number = cutting.number()
+    monkeypatch.setattr(turns, "missed", turns.missed + 1)
+
+    renew_connections()
+
+    assert cutting.number() != number or number == 0
+
+
+@pytest.mark.usefixtures("pooled")
+def test_nor_is_one_that_is_not_trusted_when_its_attempt_has_ended():
+    number = cutting.number()
+    kept.distrust()
+
+    clean_connections()
+    renew_connections()
+
+    assert cutting.number() != number or number == 0
 
 
 def test_a_loop_opens_its_own_anew_where_another_has_met_an_outage(monkeypatch):
@@ -192,3 +242,18 @@ def test_no_answer_is_taken_for_that_to_another_question():
             answer = another.fetchone()
 
     assert answer == ("asked for",)
+
+
+def test_a_database_that_no_attempt_here_can_use_is_in_nobodys_way(monkeypatch):
+    without_driver = {"ENGINE": "no_such_driver.mysql"}
+    monkeypatch.setitem(connections.settings, "elsewhere", without_driver)
+    aliases_of_mysql = worker_connections._aliases_of_mysql
+    monkeypatch.setattr(
+        worker_connections, "_aliases_of_mysql", aliases_of_mysql.__wrapped__
+    )
+
+    with closed_when_cut_off(), connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+        answer = cursor.fetchone()
+
+    assert answer == (1,)

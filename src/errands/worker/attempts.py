@@ -92,9 +92,9 @@ class Attempts:
             return attempt.context.run(self._prepared, attempt)
         except AWAY:
             logger.warning("Task id=%s could not be prepared", claim.uuid, exc_info=True)
-            clean_connections()
             kept.distrust()
-            return attempt.ended(Snoozed(OUTAGE_PAUSE))
+            clean_connections()
+            return attempt.ended(_not_before(claim, OUTAGE_PAUSE))
         except BaseException as escaped:  # noqa: BLE001 - logged
             return self._broken(attempt, escaped)
 

@@ -29,6 +29,7 @@ from threading import local
 from types import MappingProxyType
 from typing import Any
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
@@ -132,9 +133,17 @@ def closed_when_cut_off() -> AbstractContextManager[object]:
 
 @cache
 def _aliases_of_mysql() -> tuple[str, ...]:
-    """Ask settings: of other databases, some may not even have a driver here."""
+    """Return those of this process: other databases may not even have a driver here."""
     databases = connections.settings.items()
-    return tuple(alias for alias, each in databases if "mysql" in each["ENGINE"])
+    aliases = [alias for alias, each in databases if "mysql" in each["ENGINE"]]
+    return tuple(filter(_has_driver, aliases))
+
+
+def _has_driver(alias: str) -> bool:
+    try:
+        return bool(connections[alias])
+    except (ImproperlyConfigured, ImportError):
+        return False
 
 
 def renew_connections() -> None:
@@ -153,7 +162,7 @@ def renew_connections() -> None:
             continue
         if are_of_before:
             with suppress(Error):
-                connection.close()
+                _end_session(connection)
         elif not _answers(connection):
             _discard(connection)
 
@@ -170,29 +179,37 @@ def clean_connections(*, was_interrupted: bool = False) -> list[str]:
     Returns the aliases left inside a transaction. What was done in it is
     rolled back: nobody is left who could commit it. A connection that broke,
     or is older than the site allows, is closed; so is one that cannot be asked, and
-    all are where the attempt ``was_interrupted``.
+    all are where the attempt ``was_interrupted``, or they are not trusted any more.
     """
     left_open, callers = [], _callers.get()
+    are_trusted = not (was_interrupted or kept.are_of_before)
+    if not (are_trusted or callers):
+        kept.note_asked()
     for connection in connections.all(initialized_only=True):
         if connection.alias in callers:
             if _unwind(connection, callers[connection.alias]):
                 left_open.append(connection.alias)
             continue
-        try:
-            is_left_open = connection.in_atomic_block or is_by_hand(connection)
-            if is_left_open or _is_spoiled(connection):
-                _discard(connection)
-            elif was_interrupted:
-                connection.close()
-            else:
-                connection.close_if_unusable_or_obsolete()
-        except Exception:  # noqa: BLE001 - a task may have put anything there
-            is_left_open = False
-            _discard(connection)
-        if is_left_open:
+        if _was_left_open(connection, are_trusted=are_trusted):
             left_open.append(connection.alias)
     kept.leave()
     return left_open
+
+
+def _was_left_open(connection: BaseDatabaseWrapper, *, are_trusted: bool) -> bool:
+    """Clean one; return whether it was inside a transaction."""
+    try:
+        is_left_open = connection.in_atomic_block or is_by_hand(connection)
+        if is_left_open or _is_spoiled(connection):
+            _discard(connection)
+        elif are_trusted:
+            connection.close_if_unusable_or_obsolete()
+        else:
+            _end_session(connection)
+    except Exception:  # noqa: BLE001 - a task may have put anything there
+        _discard(connection)
+        return False
+    return is_left_open
 
 
 def _close_when_cut_off(execute: Callable[..., Any], *statement: Any) -> Any:
@@ -231,6 +248,13 @@ def _unwind(connection: BaseDatabaseWrapper, depth: int) -> bool:
         with suppress(Error):
             block.__exit__(type(error), error, None)
     return bool(opened)
+
+
+def _end_session(connection: BaseDatabaseWrapper) -> None:
+    """Close, below a pool too: it would hand out the same session again."""
+    if connection.connection is not None and getattr(connection, "pool", None):
+        connection.connection.close()
+    connection.close()
 
 
 def _discard(connection: BaseDatabaseWrapper) -> None:
