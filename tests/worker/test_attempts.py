@@ -17,7 +17,7 @@ from errands.exceptions import UnknownTask
 from errands.queue.claims import Claim, Payload, Selection
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import TaskState
-from errands.tasks.outcomes import Failed, Outcome, Snoozed, Succeeded
+from errands.tasks.outcomes import Cancelled, Failed, Outcome, Snoozed, Succeeded
 from errands.tasks.signals import task_discarded, task_retrying
 from errands.worker.announcing import Announcer
 from errands.worker.attempts import Attempts
@@ -142,6 +142,19 @@ def test_an_unknown_task_fails_when_patience_ends(attempts: Attempts, settings):
     assert isinstance(settlement.outcome, Failed)
     assert isinstance(settlement.outcome.error.exception, UnknownTask)
     assert "No worker knows 'shop.tasks.renamed'" in settlement.outcome.error.traceback
+
+
+def test_a_cancelled_unknown_task_is_waited_for_anew_where_it_is_retried(
+    attempts: Attempts,
+):
+    unknown = claim_of(1, path="shop.tasks.renamed")._replace(
+        cancel_requested=True, metadata={"_missed_since": time.time() - 60}
+    )
+
+    settlement = attempts.make(unknown).settlement
+
+    assert isinstance(settlement.outcome, Cancelled)
+    assert settlement.metadata == "{}"
 
 
 def test_a_call_that_cannot_be_read_fails_the_task_and_not_the_worker(

@@ -213,12 +213,13 @@ class Attempts:
             logger.warning(
                 "Task id=%s path=%s is unknown to this worker", claim.uuid, claim.path
             )
-        missed_since = claim.metadata.setdefault(MISSED_SINCE, time.time())
+        # Gone where it ends: who retries it has as much patience once more.
+        missed_since = claim.metadata.pop(MISSED_SINCE, time.time())
         patience = settings().unknown_task_patience.total_seconds()
         if time.time() - missed_since < patience:
+            if not claim.cancel_requested:
+                claim.metadata[MISSED_SINCE] = missed_since
             return _not_before(claim, UNKNOWN_TASK_PAUSE)
-        # Who retries it has as much patience once more.
-        del claim.metadata[MISSED_SINCE]
         unknown = UnknownTask(
             f"No worker knows {claim.path!r}. Was it renamed? Workers import what is "
             "below 'tasks' and 'jobs' of the installed apps, and ERRANDS['IMPORTS']."
