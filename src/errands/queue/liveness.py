@@ -57,7 +57,7 @@ class WorkerIdentity:
         cls, worker_id: UUID, name: str = "", *, supervisor: int | None = None
     ) -> "WorkerIdentity":
         """Return the identity of this process under a fresh id."""
-        host, pid = clean_line(platform.node() or "localhost"), os.getpid()
+        host, pid = _host(), os.getpid()
         name = name or default_name(pid)
         keeper_boot = process_boot(supervisor) if supervisor else ""
         keeper = f"{supervisor} {keeper_boot}" if keeper_boot else ""
@@ -66,7 +66,11 @@ class WorkerIdentity:
 
 def default_name(pid: int) -> str:
     """Return what a process of this host is called that nobody has named."""
-    return f"{clean_line(platform.node() or 'localhost')}:{pid}"[:100]
+    return f"{_host()}:{pid}"[:100]
+
+
+def _host() -> str:
+    return clean_line(platform.node() or "localhost")
 
 
 def register(alias: str, identity: WorkerIdentity, lease: timedelta) -> None:
