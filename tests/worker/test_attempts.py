@@ -363,6 +363,21 @@ def test_a_session_in_which_no_attempt_could_be_prepared_is_replaced(
     assert [connection.connection] != spoiled
 
 
+@pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask")
+def test_a_cancelled_task_that_cannot_be_prepared_ends(attempts, claim, monkeypatch):
+    """It would come back at once, over and over, while that lasts."""
+
+    def refuse(claim: Claim) -> bool:
+        raise InternalError("cannot execute UPDATE in a read-only transaction")
+
+    never_twice.enqueue()
+    monkeypatch.setattr(attempts._workplace.store, "begin", refuse)
+
+    attempted = attempts.make(claim()._replace(cancel_requested=True))
+
+    assert isinstance(attempted.settlement.outcome, Cancelled)
+
+
 def test_a_clean_connection_is_kept_open(transactional_db, monkeypatch):
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)
