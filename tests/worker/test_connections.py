@@ -156,6 +156,17 @@ def test_nor_is_one_that_is_not_trusted_when_its_attempt_has_ended():
     assert cutting.number() != number or number == 0
 
 
+@pytest.mark.usefixtures("pooled")
+def test_nor_is_one_that_was_left_inside_a_transaction():
+    number = cutting.number()
+    transaction.set_autocommit(False)
+
+    left_open = clean_connections()
+
+    assert left_open == ["default"]
+    assert cutting.number() != number or number == 0
+
+
 def test_a_loop_opens_its_own_anew_where_another_has_met_an_outage(monkeypatch):
     connection.ensure_connection()
     before = connection.connection

@@ -260,7 +260,7 @@ def _end_session(connection: BaseDatabaseWrapper) -> None:
 def _discard(connection: BaseDatabaseWrapper) -> None:
     """Close for good: inside a transaction, a closed one cannot be reopened."""
     with suppress(Exception):
-        connection.close()
+        _end_session(connection)
     del connections[connection.alias]
 
 
