@@ -55,7 +55,7 @@ def test_a_tag_that_is_not_one_is_a_decode_error(wire: Any) -> None:
         ("decimal", "1,5", "'1,5' is not a decimal number."),
         ("timedelta", "soon", "'soon' is not a duration."),
         ("uuid", "42", "badly formed hexadecimal UUID string"),
-        ("set", [[]], ""),
+        ("set", [[]], "unhashable type: 'list'"),
         ("enum", ["os.environ", "HOME"], "No installed app here defines an enum"),
     ],
 )
@@ -65,7 +65,9 @@ def test_a_value_its_converter_cannot_read_is_a_decode_error(
     with pytest.raises(DecodeError) as unreadable:
         decode({"$": tag, "v": value})
 
-    assert str(unreadable.value).startswith(f"This is not a readable '{tag}': {reason}")
+    told = str(unreadable.value)
+    assert told.startswith(f"This is not a readable '{tag}': ")
+    assert reason in told
 
 
 def test_what_is_nested_too_deep_is_a_decode_error() -> None:

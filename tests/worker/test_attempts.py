@@ -378,6 +378,23 @@ def test_a_cancelled_task_that_cannot_be_prepared_ends(attempts, claim, monkeypa
     assert isinstance(attempted.settlement.outcome, Cancelled)
 
 
+def test_what_breaks_its_attempt_leaves_no_transaction_to_the_next(
+    attempts, claim, monkeypatch
+):
+    def leave_open_and_break(*told: object) -> None:
+        transaction.set_autocommit(False)
+        raise SystemExit(3)
+
+    tasks.nothing.enqueue_many([((), {}), ((), {})])
+    with monkeypatch.context() as broken:
+        broken.setattr(attempts, "_performed", leave_open_and_break)
+        outcomes = [attempts.make(claim()).settlement.outcome]
+
+    outcomes.append(attempts.make(claim()).settlement.outcome)
+
+    assert list(map(type, outcomes)) == [Failed, Succeeded]
+
+
 def test_a_clean_connection_is_kept_open(transactional_db, monkeypatch):
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", None)

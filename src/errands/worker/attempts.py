@@ -115,6 +115,8 @@ class Attempts:
             with self._oversight.of(attempt, place) as watch:
                 return attempt.context.run(self._run, attempt, watch)
         except BaseException as escaped:  # noqa: BLE001 - logged
+            with suppress(Exception):
+                clean_connections()
             return self._broken(attempt, escaped)
 
     async def arun(self, attempt: Attempt, place: int) -> Attempted:
