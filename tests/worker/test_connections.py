@@ -19,6 +19,7 @@ from errands.worker.connections import (
     renew_connections,
 )
 from errands.worker.outage import turns
+from tests.testapp.models import Account
 from tests.worker import cutting
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -216,6 +217,44 @@ def test_those_of_an_interrupted_attempt_are_closed():
     connection.ensure_connection()
 
     assert connection.connection is not before
+
+
+# What each database has of locks that a session keeps until somebody ends them.
+LOCKING = {
+    "mysql": ["LOCK TABLES testapp_account WRITE"],
+    "postgresql": ["BEGIN", "LOCK TABLE testapp_account"],
+    "sqlite": ["PRAGMA locking_mode = EXCLUSIVE", "DELETE FROM testapp_account"],
+}
+
+
+def test_locks_that_a_task_leaves_behind_end_with_its_attempt():
+    with closed_when_cut_off(), connection.cursor() as cursor:
+        for statement in LOCKING[connection.vendor]:
+            cursor.execute(statement)
+
+    clean_connections()
+
+    assert others_may_write()
+
+
+def test_a_cursor_that_is_kept_keeps_no_transaction():
+    cursor = connection.cursor()
+    cursor.execute("BEGIN")
+    Account.objects.create(name="never committed")
+    cursor.execute("SELECT 1 UNION ALL SELECT 2")
+    cursor.fetchone()
+
+    clean_connections()
+
+    assert others_may_write()
+
+
+def others_may_write() -> bool:
+    """Write where a lock that is left would be met, and return whether that is all."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(Account.objects.create, name="Anna").result(60)
+        pool.submit(connections.close_all).result()
+    return [account.name for account in Account.objects.all()] == ["Anna"]
 
 
 @contextmanager

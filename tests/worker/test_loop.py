@@ -18,7 +18,7 @@ from django.utils import translation
 from errands.exceptions import TaskCancelled
 from errands.queue.claims import Claim, Selection
 from errands.queue.store import Store
-from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Retry, Succeeded
+from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Succeeded
 from errands.worker import leftovers
 from errands.worker.attempt import Attempt
 from errands.worker.attempts import Attempts, _alone
@@ -202,17 +202,18 @@ def test_no_task_ends_the_loop(start, ended, task, outcome):
     assert outcomes(ended(1)) == [Succeeded(7)]
 
 
-def test_a_task_that_cancels_everybody_leaves_nobody_in_hand(start, ended, workplace):
+def test_a_task_that_cancels_everybody_ends_itself_alone(start, ended, workplace):
     tasks.hold.enqueue_many([((number,), {}) for number in range(3)])
     start(3)
     tasks.cancel_everybody.enqueue()
 
     start(1)
-    ends = outcomes(ended(4))
+    (own,) = outcomes(ended(1))
+    tasks.released.set()
+    others = outcomes(ended(3))
 
-    assert len(ends) == 4
-    assert not any(isinstance(each, Succeeded) for each in ends)
-    assert sum(isinstance(each, Retry | Interrupted) for each in ends) == 3
+    assert isinstance(own, Failed)
+    assert sorted(each.return_value for each in others) == [0, 1, 2]
     assert not workplace.awaiting
     think.enqueue(1)
     start(1)

@@ -13,7 +13,7 @@ changed for the whole process is put back when no other runs.
 
 import logging
 import time
-from asyncio import CancelledError, Task, all_tasks, current_task, wait
+from asyncio import CancelledError, all_tasks, current_task, wait
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -37,6 +37,7 @@ from errands.tasks.registry import registry
 from errands.tasks.signals import tell
 from errands.worker import leftovers
 from errands.worker.attempt import Attempt
+from errands.worker.cancelling import AttemptTask
 from errands.worker.connections import (
     clean_connections,
     closed_when_cut_off,
@@ -253,7 +254,7 @@ async def _alone(performing: Any) -> Outcome:
 
     Past the loop's factory: another task may have put one there that refuses.
     """
-    running = Task(performing)
+    running = AttemptTask(performing)
     while not running.done():
         # By a task that cancels whatever runs on the loop.
         with suppress(CancelledError):

@@ -11,8 +11,12 @@ connection that was cut as well.
 An interruption may come between a question and its answer, which PyMySQL would take
 for the one to the next question. So a connection that it meets in a statement is
 closed there and then, and what an interrupted attempt has used when it has ended.
+
+Locks that a session keeps when its transaction has ended, on the tables of MySQL or
+on SQLite's whole file, go with their connection: all of a queue would wait for them.
 """
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import (
@@ -41,6 +45,7 @@ from errands.worker.outage import turns
 POSTGRESQL_IN_TRANSACTION = (1, 2, 3)
 # A flag of the MySQL protocol.
 MYSQL_IN_TRANSACTION = 1
+LOCKING_TABLES = re.compile(r"\s*(LOCK|FLUSH)\s", re.IGNORECASE)
 IDLE_SECONDS = 5.0
 # No count of outages.
 UNKNOWN = -1
@@ -124,6 +129,7 @@ def closed_when_cut_off() -> AbstractContextManager[object]:
     """Close connections of MySQL whose statement is interrupted.
 
     Code that goes on after it gets another one, or inside a transaction an error.
+    One that was told to lock tables is closed when the attempt has ended.
     """
     stack = ExitStack()
     for alias in _aliases_of_mysql():
@@ -213,7 +219,10 @@ def _was_left_open(connection: BaseDatabaseWrapper, *, are_trusted: bool) -> boo
 
 
 def _close_when_cut_off(execute: Callable[..., Any], *statement: Any) -> Any:
-    *_, context = statement
+    sql, *_, context = statement
+    if isinstance(sql, str) and LOCKING_TABLES.match(sql):
+        # Obsolete, as Django calls it.
+        context["connection"].close_at = 0.0
     try:
         return execute(*statement)
     except REASONS:
@@ -258,7 +267,14 @@ def _end_session(connection: BaseDatabaseWrapper) -> None:
 
 
 def _discard(connection: BaseDatabaseWrapper) -> None:
-    """Close for good: inside a transaction, a closed one cannot be reopened."""
+    """Close for good: inside a transaction, a closed one cannot be reopened.
+
+    SQLite closes nothing while there is a cursor that has not been read to its end,
+    which the traceback of a task keeps: that must not keep the transaction as well.
+    """
+    if connection.vendor == "sqlite":
+        with suppress(Exception):
+            connection.connection.rollback()
     with suppress(Exception):
         _end_session(connection)
     del connections[connection.alias]
@@ -270,7 +286,18 @@ def _is_spoiled(connection: BaseDatabaseWrapper) -> bool:
     Who sets ``in_atomic_block`` by hand, for what may be run outside only, may leave
     blocks behind in which no durable one can be opened.
     """
-    return bool(connection.atomic_blocks) or _is_closed_below(connection)
+    if connection.atomic_blocks or _is_closed_below(connection):
+        return True
+    return connection.vendor == "sqlite" and _keeps_file_locked(connection)
+
+
+def _keeps_file_locked(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether SQLite gives no lock of its file back, as a task has told it."""
+    driver = connection.connection
+    if driver is None:
+        return False
+    (mode,) = driver.execute("PRAGMA main.locking_mode").fetchone()
+    return bool(mode == "exclusive")
 
 
 def is_by_hand(connection: BaseDatabaseWrapper) -> bool:

@@ -24,6 +24,7 @@ from errands.tasks.outcomes import Interrupted
 from errands.worker import leftovers
 from errands.worker.attempt import Attempt
 from errands.worker.attempts import Attempts
+from errands.worker.cancelling import AttemptTask
 from errands.worker.workplace import Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")
@@ -77,7 +78,7 @@ class Loop:
         # A task may have put a factory of its own there, which refuses ours.
         loop.set_task_factory(_remembering)
         work = self._await(attempt, place)
-        running = loop.create_task(work, context=attempt.context)
+        running = AttemptTask(work, loop=loop, context=attempt.context)
         self._running.add(running)
         # Whatever tasks do to each other on the loop, this is called.
         running.add_done_callback(partial(self._ended, attempt, place))
