@@ -126,6 +126,46 @@ def test_files_of_an_attempt_that_died_are_removed_by_the_end_that_follows(
     ]
 
 
+def test_files_stay_where_the_answer_to_the_commit_of_their_success_was_lost(
+    possession: Possession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_orders(possession)
+    commit = connection.commit
+
+    def commit_unheard() -> None:
+        commit()
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as outage, pytest.raises(OperationalError):
+        outage.setattr(connection, "commit", commit_unheard)
+        possession.succeed()
+    with pytest.raises(LeaseLost):
+        possession.interrupted()
+    possession.abandon()
+
+    with stored(possession.run.pk).results["orders.csv"].open() as file:
+        assert file.read()
+
+
+def test_files_of_a_success_that_was_not_committed_go_with_the_end_that_follows(
+    new_run: NewRun, take_over: TakeOver, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    first = take_over(run, token=1)
+    write_orders(first)
+
+    def refuse() -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as outage, pytest.raises(OperationalError):
+        outage.setattr(connection, "commit", refuse)
+        first.succeed()
+    first.interrupted()
+    take_over(run, token=2).fail("no luck")
+
+    assert files_in(site) == []
+
+
 def test_an_interrupted_run_waits_for_the_next_attempt(possession: Possession) -> None:
     possession.interrupted()
 
