@@ -143,6 +143,18 @@ def test_a_run_whose_tasks_end_went_unheard_is_ended(
     assert stored(run.pk).error_message == "Something went wrong on our side."
 
 
+def test_a_run_taken_over_before_its_task_was_recorded_is_ended_as_well(
+    remote_worker: Worker, new_run: NewRun, take_over: TakeOver
+) -> None:
+    run = left_in_the_outbox(new_run(backend="remote"))
+    take_over(run, task_id="gone")
+
+    ended = sweeps.end_runs_without_a_task()
+
+    assert ended == 1
+    assert stored(run.pk).state == State.FAILED
+
+
 def test_a_run_whose_task_waits_or_runs_is_left_alone(
     worker: Worker, new_run: NewRun
 ) -> None:

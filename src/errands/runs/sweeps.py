@@ -91,13 +91,21 @@ class Patrol:
         self._passed = Q()
 
     def next_runs(self) -> list[Run]:
-        """Return the next open, dispatched runs; after the last, none once."""
-        dispatched_before = timezone.now() - DISPATCH_PATIENCE
+        """Return the next open, dispatched runs; after the last, none once.
+
+        One whose caller died before it recorded the task may have been taken
+        over all the same.
+        """
+        patience = timezone.now() - DISPATCH_PATIENCE
         runs = list(
             _runs()
             .open()
-            .filter(self._passed, dispatched_at__lt=dispatched_before)
             .exclude(task_id=None, dispatched_task=None)
+            .filter(
+                self._passed,
+                Q(dispatched_at__lt=patience)
+                | Q(dispatched_at=None, created_at__lt=patience),
+            )
             .order_by("created_at", "pk")[:BATCH]
         )
         self._passed = _after(runs[-1]) if len(runs) == BATCH else Q()
