@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from errands.exceptions import LeaseLost
+from errands.exceptions import LeaseLost, TaskCancelled
 from errands.runs.models import Run
 from errands.runs.possession import Possession
 from errands.runs.states import State
@@ -252,6 +252,19 @@ def test_an_end_inside_the_callers_transaction_goes_with_it(
         raise ZeroDivisionError
 
     assert stored(run.pk).state == State.QUEUED
+
+
+def test_a_cancellation_is_heard_after_the_connection_was_cut(
+    possession: Possession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(possession.run.pk).cancel()
+    connection.connection.close()
+    # SQLite takes every connection for usable.
+    monkeypatch.setattr(connection, "is_usable", lambda: False)
+    possession.control.check()
+
+    with pytest.raises(TaskCancelled):
+        possession.control.check()
 
 
 def test_every_write_raises_the_version(possession: Possession) -> None:
