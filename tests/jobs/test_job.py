@@ -281,6 +281,19 @@ def test_a_click_after_the_end_starts_a_new_run(click: HttpRequest) -> None:
     assert Once.start(click, 1) != first
 
 
+def test_a_second_click_finds_the_run_before_a_replica_has_it(
+    click: HttpRequest, settings: Settings
+) -> None:
+    class ReadsFromReplica:
+        def db_for_read(self, model: type, **hints: object) -> str:
+            return "replica"
+
+    settings.DATABASE_ROUTERS = [ReadsFromReplica()]
+    first = Once.start(click, 1)
+
+    assert Once.start(click, 1) == first
+
+
 def test_a_unique_job_is_one_per_owner(click: HttpRequest, bob: User) -> None:
     first = Once.start(click, 1)
     click.user = bob
