@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from django.db import DatabaseError
+from django.db import Error
 
 from errands.arguments import decode, encode
 from errands.exceptions import LeaseLost
@@ -55,8 +55,9 @@ class Step:
             return
         try:
             self._store()
-        except DatabaseError:
-            # In a transaction the block has broken; its own error says more.
+        except Error:
+            # An outage, or a transaction the block has broken; its own error
+            # says more.
             if error is None:
                 raise
             logger.warning("Step %r: checkpoint not written", self.name, exc_info=True)
