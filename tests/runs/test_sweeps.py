@@ -241,6 +241,23 @@ def test_results_that_have_expired_are_deleted_with_their_files(
     assert not any(path.is_file() for path in site.rglob("*"))
 
 
+def test_a_slow_storage_holds_up_no_sweep_for_long(
+    new_run: NewRun,
+    take_over: TakeOver,
+    site: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweeps, "EXPIRY_SECONDS", 0)
+    for _ in range(2):
+        succeeding = take_over(new_run())
+        jobs.write_orders(succeeding)
+        succeeding.succeed()
+    Run.objects.update(expires_at=LONG_AGO)
+
+    assert [sweeps.expire_results() for _ in range(3)] == [1, 1, 0]
+    assert not any(path.is_file() for path in site.rglob("*"))
+
+
 def test_results_are_kept_until_they_expire(possession: Possession) -> None:
     jobs.write_orders(possession)
     possession.succeed()
