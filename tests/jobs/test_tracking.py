@@ -173,6 +173,17 @@ def test_a_step_goes_on_after_the_last_finished_item(
     assert (read(run.pk).current, read(run.pk).total) == (4, 4)
 
 
+def test_a_step_that_tracks_page_after_page_counts_each_item_once(play: Play) -> None:
+    def script(job: Scripted) -> None:
+        with job.step("import") as step:
+            for page in ([1, 2], [3, 4], [5]):
+                list(step.track(page, cursor=lambda number: number))
+
+    run = play(script)
+
+    assert (read(run.pk).current, read(run.pk).total) == (5, 5)
+
+
 def test_an_item_that_raises_is_not_counted_as_finished(play: Play) -> None:
     def script(job: Scripted) -> None:
         with job.step("import") as step:

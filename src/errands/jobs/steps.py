@@ -37,6 +37,7 @@ class Step:
         stored = self._all.get(name, {})
         self.cursor: Any = decode(stored["cursor"]) if "cursor" in stored else None
         self._done: int = stored.get("done", 0)
+        self._done_before = self._done
         self._is_stored = True
         self._due = time.monotonic() + INTERVAL
 
@@ -77,7 +78,8 @@ class Step:
         """
         progress = self._possession.progress
         left = size_of(items) if total is None else total
-        progress.advance(self._done)
+        progress.advance(self._done_before)
+        self._done_before = 0  # a step may track one page after the other
         if left is not None:
             progress.total = max(progress.total or 0, progress.current + left)
         for item in rows_of(items):
