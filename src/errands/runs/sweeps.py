@@ -87,7 +87,7 @@ def expire_results() -> int:
         run__expires_at__lte=timezone.now()
     )
     # In any order, so that results no storage will delete hide no others.
-    expired = _runs().filter(pk__in=rows.values("run")).order_by("?")
+    expired = _runs().filter(pk__in=rows.values("run")).order_by("?").only("pk")
     return _for_each(expired, _expire, seconds=EXPIRY_SECONDS)
 
 
