@@ -106,6 +106,7 @@ def test_a_perform_that_yields_is_refused_when_the_class_is_made() -> None:
         ("max_attempts", "3", "max_attempts is '3'; it is a whole number from 1 to"),
         ("discard_on", ("ValueError",), "discard_on holds 'ValueError', not an"),
         ("result_expires", 7, "Wrong.result_expires is 7; it takes a timedelta, or None"),
+        ("result_expires", timedelta.max, "more than 100 years. None keeps the results"),
         ("unique", True, 'Wrong.unique is True; it takes a tuple of "owner" and'),
     ],
 )
