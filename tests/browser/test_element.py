@@ -204,6 +204,24 @@ def test_a_lost_connection_is_told_and_found_again(
     expect(page.get_by_text("No connection.")).to_be_hidden()
 
 
+def test_a_stream_that_is_held_back_on_its_way_hides_no_end(
+    browser: Browser, site: str, run: Run
+) -> None:
+    page = visit(browser, site, run)
+    page.route("**/held-back", lambda route: None)
+    page.evaluate(
+        """() => {
+          const live = document.querySelector("job-progress");
+          live.setAttribute("events", "/held-back");
+          live.replaceWith(live);
+        }"""
+    )
+
+    end(run, state=State.FAILED, error_message="no luck")
+
+    expect(page.locator(".job-error > :first-child")).to_have_text("no luck")
+
+
 def test_hostile_texts_stay_texts_while_the_page_is_live(
     browser: Browser, site: str, run: Run
 ) -> None:

@@ -131,6 +131,23 @@ def test_the_owner_cancels(click: HttpRequest, browser: Client) -> None:
     assert answer.headers["Location"] == address("run", run.pk)
 
 
+def test_a_run_deleted_during_the_click_is_as_one_that_never_was(
+    click: HttpRequest, browser: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Scripted.start(click)
+    cancel = Run.cancel
+
+    def cancel_too_late(run: Run) -> None:
+        Run.objects.filter(pk=run.pk).delete()
+        cancel(run)
+
+    monkeypatch.setattr(Run, "cancel", cancel_too_late)
+
+    answer = browser.post(address("cancel", run.pk), follow=True)
+
+    assert answer.status_code == 404
+
+
 def test_every_get_changes_nothing(click: HttpRequest, browser: Client) -> None:
     run = Scripted.start(click)
 

@@ -106,6 +106,7 @@ def test_a_perform_that_yields_is_refused_when_the_class_is_made() -> None:
         ("max_attempts", "3", "max_attempts is '3'; it is a whole number from 1 to"),
         ("discard_on", ("ValueError",), "discard_on holds 'ValueError', not an"),
         ("result_expires", 7, "Wrong.result_expires is 7; it takes a timedelta, or None"),
+        ("result_expires", timedelta.max, "more than 100 years. None keeps the results"),
         ("unique", True, 'Wrong.unique is True; it takes a tuple of "owner" and'),
     ],
 )
@@ -279,6 +280,19 @@ def test_a_click_after_the_end_starts_a_new_run(click: HttpRequest) -> None:
     first.cancel()
 
     assert Once.start(click, 1) != first
+
+
+def test_a_second_click_finds_the_run_before_a_replica_has_it(
+    click: HttpRequest, settings: Settings
+) -> None:
+    class ReadsFromReplica:
+        def db_for_read(self, model: type, **hints: object) -> str:
+            return "replica"
+
+    settings.DATABASE_ROUTERS = [ReadsFromReplica()]
+    first = Once.start(click, 1)
+
+    assert Once.start(click, 1) == first
 
 
 def test_a_unique_job_is_one_per_owner(click: HttpRequest, bob: User) -> None:

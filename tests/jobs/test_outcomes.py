@@ -88,6 +88,17 @@ def test_html_to_download_is_never_shown_in_the_sites_origin(
     assert answer.headers["Content-Security-Policy"].startswith("sandbox")
 
 
+def test_a_result_that_goes_by_the_name_of_a_page_is_not_shown_as_one(
+    play: Play, browser: Client
+) -> None:
+    run = play(lambda job: job.results.write("errands-page.html", SCRIPT))
+
+    answer = browser.get(f"/jobs/{run.pk}/page/")
+
+    assert answer.status_code == 410
+    assert SCRIPT not in answer.text
+
+
 def test_an_expired_result_is_gone_and_the_page_says_so(
     play: Play, browser: Client
 ) -> None:

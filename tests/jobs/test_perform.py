@@ -15,12 +15,13 @@ from django.utils.translation import get_language, override
 from pytest_django import Settings
 
 from errands import JobError, Message
+from errands.runs import handover
 from errands.runs.models import Run
 from errands.runs.possession import Possession
 from errands.runs.progress_row import read_row
 from errands.runs.states import State
 from tests.jobs.conftest import Play
-from tests.jobs.sample import AccountReport, Immediate, Retried, Scripted
+from tests.jobs.sample import AccountReport, Immediate, Once, Retried, Scripted
 from tests.runs.engines import SharedWorker
 from tests.testapp.models import Account
 
@@ -86,6 +87,22 @@ def test_a_job_error_shows_its_text_and_ends_the_task_as_failed(play: Play) -> N
         default_task_backend.get_result(str(run.task_id)).status
         == TaskResultStatus.FAILED
     )
+
+
+def test_an_outage_before_the_first_line_costs_no_attempt(
+    click: HttpRequest, worker: SharedWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Once.start(click)
+    with monkeypatch.context() as outage:
+        outage.setattr(
+            handover, "_took_over", lambda fence: raising(OperationalError("gone"))
+        )
+        worker.drain()
+
+    worker.drain()
+
+    run.refresh_from_db()
+    assert (run.state, run.attempt) == (State.SUCCEEDED, 1)
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,15 @@ from datetime import date, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import InterfaceError, connection, transaction
 from django.http import HttpRequest
 from django.test.utils import CaptureQueriesContext
 
 from errands import Message
+from errands.exceptions import TaskInterrupted
 from errands.jobs.tracking import rows_of
 from errands.runs.models import Run
+from errands.runs.possession import Possession
 from errands.runs.progress import read
 from errands.runs.states import State
 from tests.jobs.conftest import Play
@@ -171,6 +173,17 @@ def test_a_step_goes_on_after_the_last_finished_item(
     assert (read(run.pk).current, read(run.pk).total) == (4, 4)
 
 
+def test_a_step_that_tracks_page_after_page_counts_each_item_once(play: Play) -> None:
+    def script(job: Scripted) -> None:
+        with job.step("import") as step:
+            for page in ([1, 2], [3, 4], [5]):
+                list(step.track(page, cursor=lambda number: number))
+
+    run = play(script)
+
+    assert (read(run.pk).current, read(run.pk).total) == (5, 5)
+
+
 def test_an_item_that_raises_is_not_counted_as_finished(play: Play) -> None:
     def script(job: Scripted) -> None:
         with job.step("import") as step:
@@ -181,6 +194,21 @@ def test_an_item_that_raises_is_not_counted_as_finished(play: Play) -> None:
     run = play(script)
 
     assert '"cursor": 2' in run.checkpoint
+
+
+def test_an_outage_at_the_checkpoint_of_an_interruption_fails_nothing(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(*args: object, **fields: object) -> None:
+        raise InterfaceError("connection already closed")
+
+    def script(job: Scripted) -> None:
+        with job.step("import") as step:
+            step.reach(7)
+            monkeypatch.setattr(Possession, "write", write)
+            raise TaskInterrupted("The worker is stopping.")
+
+    assert play(script).state == State.QUEUED
 
 
 def test_a_zombie_writes_no_checkpoint(play: Play) -> None:

@@ -6,10 +6,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 
-from errands.exceptions import LeaseLost
+from errands.exceptions import LeaseLost, TaskCancelled
 from errands.runs.models import Run
 from errands.runs.possession import Possession
 from errands.runs.states import State
@@ -126,6 +126,46 @@ def test_files_of_an_attempt_that_died_are_removed_by_the_end_that_follows(
     ]
 
 
+def test_files_stay_where_the_answer_to_the_commit_of_their_success_was_lost(
+    possession: Possession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_orders(possession)
+    commit = connection.commit
+
+    def commit_unheard() -> None:
+        commit()
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as outage, pytest.raises(OperationalError):
+        outage.setattr(connection, "commit", commit_unheard)
+        possession.succeed()
+    with pytest.raises(LeaseLost):
+        possession.interrupted()
+    possession.abandon()
+
+    with stored(possession.run.pk).results["orders.csv"].open() as file:
+        assert file.read()
+
+
+def test_files_of_a_success_that_was_not_committed_go_with_the_end_that_follows(
+    new_run: NewRun, take_over: TakeOver, site: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = new_run()
+    first = take_over(run, token=1)
+    write_orders(first)
+
+    def refuse() -> None:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as outage, pytest.raises(OperationalError):
+        outage.setattr(connection, "commit", refuse)
+        first.succeed()
+    first.interrupted()
+    take_over(run, token=2).fail("no luck")
+
+    assert files_in(site) == []
+
+
 def test_an_interrupted_run_waits_for_the_next_attempt(possession: Possession) -> None:
     possession.interrupted()
 
@@ -212,6 +252,19 @@ def test_an_end_inside_the_callers_transaction_goes_with_it(
         raise ZeroDivisionError
 
     assert stored(run.pk).state == State.QUEUED
+
+
+def test_a_cancellation_is_heard_after_the_connection_was_cut(
+    possession: Possession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored(possession.run.pk).cancel()
+    connection.connection.close()
+    # SQLite takes every connection for usable.
+    monkeypatch.setattr(connection, "is_usable", lambda: False)
+    possession.control.check()
+
+    with pytest.raises(TaskCancelled):
+        possession.control.check()
 
 
 def test_every_write_raises_the_version(possession: Possession) -> None:

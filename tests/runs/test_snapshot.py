@@ -1,9 +1,11 @@
 """Progress in the words of a page."""
 
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
-from django.utils import translation
+from django.utils import timezone, translation
+from pytest_django import Settings
 
 from errands.runs import progress
 from errands.runs.models import Run
@@ -88,3 +90,16 @@ def test_a_run_nobody_has_begun_has_an_empty_progress(
     new_run: Callable[..., Run],
 ) -> None:
     assert progress.of(new_run()) == Snapshot()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_where_instants_are_naive_a_visitors_time_zone_does_not_move_the_last_news(
+    possession: Possession, settings: Settings
+) -> None:
+    possession.progress.write()
+    settings.USE_TZ = False
+
+    with timezone.override("Pacific/Auckland"):
+        age = timezone.now() - progress.read(possession.run.pk).updated_at
+
+    assert abs(age) < timedelta(minutes=5)

@@ -143,6 +143,18 @@ def test_a_run_whose_tasks_end_went_unheard_is_ended(
     assert stored(run.pk).error_message == "Something went wrong on our side."
 
 
+def test_a_run_taken_over_before_its_task_was_recorded_is_ended_as_well(
+    remote_worker: Worker, new_run: NewRun, take_over: TakeOver
+) -> None:
+    run = left_in_the_outbox(new_run(backend="remote"))
+    take_over(run, task_id="gone")
+
+    ended = sweeps.end_runs_without_a_task()
+
+    assert ended == 1
+    assert stored(run.pk).state == State.FAILED
+
+
 def test_a_run_whose_task_waits_or_runs_is_left_alone(
     worker: Worker, new_run: NewRun
 ) -> None:
@@ -226,6 +238,23 @@ def test_results_that_have_expired_are_deleted_with_their_files(
     assert expired == 1
     assert list(run.results) == []
     assert (run.state, run.is_expired) == (State.SUCCEEDED, True)
+    assert not any(path.is_file() for path in site.rglob("*"))
+
+
+def test_a_slow_storage_holds_up_no_sweep_for_long(
+    new_run: NewRun,
+    take_over: TakeOver,
+    site: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sweeps, "EXPIRY_SECONDS", 0)
+    for _ in range(2):
+        succeeding = take_over(new_run())
+        jobs.write_orders(succeeding)
+        succeeding.succeed()
+    Run.objects.update(expires_at=LONG_AGO)
+
+    assert [sweeps.expire_results() for _ in range(3)] == [1, 1, 0]
     assert not any(path.is_file() for path in site.rglob("*"))
 
 

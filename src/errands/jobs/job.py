@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from errands.runs.possession import Possession
 
 UNIQUE_BY = {"owner", "arguments"}
+LONGEST_KEPT = timedelta(days=36_525)
 WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
 
 
@@ -271,10 +272,16 @@ def _check(job: type[Job]) -> None:
             f"{job.path()}.unique is {unique!r}; it takes a tuple of "
             '"owner" and "arguments".'
         )
-    if not isinstance(job.result_expires, timedelta | None):
+    expires = job.result_expires
+    if not isinstance(expires, timedelta | None):
         raise TypeError(
-            f"{job.path()}.result_expires is {job.result_expires!r}; it takes a "
-            "timedelta, or None to keep the results."
+            f"{job.path()}.result_expires is {expires!r}; it takes a timedelta, or "
+            "None to keep the results."
+        )
+    if expires is not None and expires > LONGEST_KEPT:
+        raise ValueError(
+            f"{job.path()}.result_expires is {expires!r}, more than 100 years. None "
+            "keeps the results."
         )
 
 

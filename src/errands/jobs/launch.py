@@ -24,6 +24,7 @@ from errands.arguments import encode_call
 from errands.jobs.job import Job
 from errands.jobs.perform import task_of
 from errands.runs import handover
+from errands.runs.fence import run_alias
 from errands.runs.models import Run
 from errands.tasks.signature import call_signature, check_call, positional_names
 from errands.tasks.task import Task, storable
@@ -135,7 +136,9 @@ def _only_open_run(write: Callable[..., Run], *, key: str, owner: Any) -> Run:
         try:
             return write(unique_key=key)
         except IntegrityError:
-            found = Run.objects.filter(unique_key=key).first()
+            # Where it was written: a replica may not have it yet.
+            runs = Run.objects.using(run_alias())
+            found = runs.filter(unique_key=key).first()
             if found is None:
                 continue
             if owner is not None and found.owner_id != owner.pk:

@@ -85,7 +85,7 @@ def perform(
     """Make one attempt at a run, and end the run before returning."""
     attempt = _with_token(context)
     with attempting(attempt):
-        possession = take_over(run_id, dispatch)
+        possession = _taken_over(run_id, dispatch)
         if possession is None:
             return
         try:
@@ -98,6 +98,18 @@ def perform(
                 run_id,
                 possession.attempt,
             )
+
+
+def _taken_over(run_id: str, dispatch: int) -> Possession | None:
+    """Take the run over; an outage at this very moment costs no attempt.
+
+    Nothing has been done yet, so the task is released and attempted again, when
+    the database is back.
+    """
+    try:
+        return take_over(run_id, dispatch)
+    except (OperationalError, InterfaceError) as outage:
+        raise TaskInterrupted("The run could not be taken over.") from outage
 
 
 def _with_token(context: DjangoTaskContext) -> TaskContext:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from django.db import DatabaseError
+from django.db import Error
 
 from errands.arguments import decode, encode
 from errands.exceptions import LeaseLost
@@ -37,6 +37,7 @@ class Step:
         stored = self._all.get(name, {})
         self.cursor: Any = decode(stored["cursor"]) if "cursor" in stored else None
         self._done: int = stored.get("done", 0)
+        self._done_before = self._done
         self._is_stored = True
         self._due = time.monotonic() + INTERVAL
 
@@ -55,8 +56,9 @@ class Step:
             return
         try:
             self._store()
-        except DatabaseError:
-            # In a transaction the block has broken; its own error says more.
+        except Error:
+            # An outage, or a transaction the block has broken; its own error
+            # says more.
             if error is None:
                 raise
             logger.warning("Step %r: checkpoint not written", self.name, exc_info=True)
@@ -76,7 +78,8 @@ class Step:
         """
         progress = self._possession.progress
         left = size_of(items) if total is None else total
-        progress.advance(self._done)
+        progress.advance(self._done_before)
+        self._done_before = 0  # a step may track one page after the other
         if left is not None:
             progress.total = max(progress.total or 0, progress.current + left)
         for item in rows_of(items):

@@ -2,10 +2,11 @@
 
 import logging
 
-from django.db import Error
+from django.db import Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 
 from errands.exceptions import LeaseLost, TaskCancelled, TaskInterrupted
-from errands.runs.fence import Fence
+from errands.runs.fence import Fence, run_alias
 from errands.runs.states import State
 from errands.tasks.context import TaskContext, current_context
 
@@ -41,10 +42,20 @@ class Control:
             state = self._fence.runs().values_list("state", flat=True).first()
         except Error:
             # An outage, or a transaction the job has broken and not left yet:
-            # not this attempt's end. Its own next query says what it is.
+            # not this attempt's end. Its own next query says what it is. A job
+            # that makes none must still hear of a cancellation.
             logger.debug("Run %s: control not read", self._fence.run_id, exc_info=True)
+            close_if_dead(connections[run_alias()])
             return
         if state is None:
             raise LeaseLost(f"Run {self._fence.run_id} belongs to another attempt.")
         if state == State.CANCELLING:
             raise TaskCancelled(f"Run {self._fence.run_id} was cancelled.")
+
+
+def close_if_dead(connection: BaseDatabaseWrapper) -> None:
+    """Let the next query outside of a transaction open a connection that was cut."""
+    if connection.connection is None or connection.in_atomic_block:
+        return
+    if not connection.is_usable():
+        connection.close()

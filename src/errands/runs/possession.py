@@ -7,13 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 from django.utils.translation import gettext
 
 from errands.exceptions import LeaseLost
 from errands.instants import for_site, now
-from errands.runs.control import Control
+from errands.runs.control import Control, close_if_dead
 from errands.runs.ending import end
 from errands.runs.fence import Fence, run_alias
 from errands.runs.models import Run
@@ -141,7 +140,8 @@ class Possession:
         if not connection.in_atomic_block:
             # Also ends manual transactions: autocommit is back on.
             connection.close_if_unusable_or_obsolete()
-            _close_if_dead(connection)
+            # Let the end of a long computation not fail for an idle connection.
+            close_if_dead(connection)
         elif not self._was_in_transaction:
             run_id = self.run.pk
             logger.error("Run %s: its job left a transaction open", run_id)
@@ -150,9 +150,3 @@ class Possession:
 
     def _lease_lost(self) -> LeaseLost:
         return LeaseLost(f"Run {self.run.pk} belongs to another attempt, or has ended.")
-
-
-def _close_if_dead(connection: BaseDatabaseWrapper) -> None:
-    """Let the end of a long computation not fail for an idle connection."""
-    if connection.connection is not None and not connection.is_usable():
-        connection.close()

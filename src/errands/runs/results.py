@@ -138,13 +138,17 @@ class ResultsWriter:
     def replace_rows(self) -> None:
         """Put this attempt's results in the place of the former ones.
 
-        In the transaction that ends the run, behind its fence.
+        In the transaction that ends the run, behind its fence. From here on the
+        files are those of the rows: where the answer to COMMIT is lost, nobody
+        here knows whether the run has them. If not, the end that follows
+        removes what no row names.
         """
         alias = run_alias()
         former = RunResult.objects.using(alias).filter(run=self._fence.run_id)
         former.defer("content").delete()
         for draft in self._drafts.values():
             draft.as_row(self._fence).save(using=alias, force_insert=True)
+        self._drafts.clear()
 
     def discard(self) -> None:
         """Delete what was written: the attempt did not succeed."""

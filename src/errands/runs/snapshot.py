@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
-from django.utils import formats, timezone
+from django.utils import formats
 from django.utils.translation import gettext
 
+from errands.instants import for_site
 from errands.runs.eta import describe_seconds_left, seconds_left
 from errands.runs.models import Run
 from errands.runs.progress_row import read_row
@@ -101,8 +101,7 @@ def _snapshot(row: dict[str, Any]) -> Snapshot:
 
 def _instant(seconds: float) -> datetime:
     """Return an instant as the site's other instants are, aware or naive."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment if settings.USE_TZ else timezone.make_naive(moment)
+    return for_site(datetime.fromtimestamp(seconds, UTC))
 
 
 def _number(value: int) -> str:

@@ -5,7 +5,9 @@ conditional UPDATE, and a run that cannot be repaired stops no other.
 """
 
 import logging
+import time
 from collections.abc import Callable
+from math import inf
 
 from django.core.files.storage import storages
 from django.db.models import F, Q
@@ -27,6 +29,10 @@ from errands.tasks.sweeps import rare_sweep, sweep
 logger = logging.getLogger("errands.runs")
 
 BATCH = 500
+
+EXPIRY_SECONDS = 1.0
+"""How long one sweep deletes results. A file in a bucket takes tenths of a second,
+and the thread that sweeps is the one that makes tasks ready when they are due."""
 
 
 @sweep
@@ -74,14 +80,15 @@ def expire_results() -> int:
     """Delete results whose time has come, files first; return how many runs.
 
     A death between file and row repeats the deletion; the other order would
-    leave a file nobody knows of.
+    leave a file nobody knows of. After a second the rest is left to the next
+    sweep: who asks for an expired result gets none anyway.
     """
     rows = RunResult.objects.using(run_alias()).filter(
         run__expires_at__lte=timezone.now()
     )
     # In any order, so that results no storage will delete hide no others.
-    expired = _runs().filter(pk__in=rows.values("run")).order_by("?")
-    return _for_each(expired, _expire)
+    expired = _runs().filter(pk__in=rows.values("run")).order_by("?").only("pk")
+    return _for_each(expired, _expire, seconds=EXPIRY_SECONDS)
 
 
 class Patrol:
@@ -91,13 +98,21 @@ class Patrol:
         self._passed = Q()
 
     def next_runs(self) -> list[Run]:
-        """Return the next open, dispatched runs; after the last, none once."""
-        dispatched_before = timezone.now() - DISPATCH_PATIENCE
+        """Return the next open, dispatched runs; after the last, none once.
+
+        One whose caller died before it recorded the task may have been taken
+        over all the same.
+        """
+        patience = timezone.now() - DISPATCH_PATIENCE
         runs = list(
             _runs()
             .open()
-            .filter(self._passed, dispatched_at__lt=dispatched_before)
             .exclude(task_id=None, dispatched_task=None)
+            .filter(
+                self._passed,
+                Q(dispatched_at__lt=patience)
+                | Q(dispatched_at=None, created_at__lt=patience),
+            )
             .order_by("created_at", "pk")[:BATCH]
         )
         self._passed = _after(runs[-1]) if len(runs) == BATCH else Q()
@@ -112,14 +127,21 @@ def _after(run: Run) -> Q:
     return Q(created_at__gt=run.created_at) | same_instant
 
 
-def _for_each(runs: RunQuerySet | list[Run], repair: Callable[[Run], bool]) -> int:
-    """Repair up to a batch of runs; return how many were."""
-    repaired = 0
+def _for_each(
+    runs: RunQuerySet | list[Run],
+    repair: Callable[[Run], bool],
+    *,
+    seconds: float = inf,
+) -> int:
+    """Repair up to a batch of runs, none after so many seconds; return how many were."""
+    repaired, ends_at = 0, time.monotonic() + seconds
     for run in runs[:BATCH]:
         try:
             repaired += repair(run)
         except Exception:
             logger.exception("Run %s: %s", run.pk, repair.__name__)
+        if time.monotonic() >= ends_at:
+            break
     return repaired
 
 

@@ -1,5 +1,6 @@
 """The pages: one run, the runs of a user, and cancelling."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from django.contrib.auth.decorators import login_required
@@ -51,7 +52,8 @@ def run(request: HttpRequest, pk: UUID) -> HttpResponse:
 def cancel(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Cancel a run and lead back to its page."""
     found = cancellable_run(request, pk)
-    found.cancel()
+    with suppress(Run.DoesNotExist):  # deleted since: its page says so
+        found.cancel()
     return redirect(found)
 
 

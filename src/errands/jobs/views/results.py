@@ -52,7 +52,9 @@ def page(request: HttpRequest, pk: UUID) -> HttpResponseBase:
     """Show the page the job has rendered, as any other page of the site."""
     run = visible_run(request, pk)
     check_download(request.user, run)
-    _, file = _opened(run, PAGE_RESULT)
+    # What a visitor has uploaded may go by that name as well.
+    is_page = (RunState(run, request).result or {}).get("kind") == "page"
+    _, file = _opened(run, PAGE_RESULT) if is_page else (None, None)
     if file is None:
         return run_page(run, request, status=GONE)
     return _streamed(file, request, content_type="text/html; charset=utf-8")

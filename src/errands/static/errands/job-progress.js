@@ -13,11 +13,16 @@ class JobProgress extends HTMLElement {
     this.wake = () => document.hidden || this.poll();
     document.addEventListener("visibilitychange", this.wake);
     const events = this.getAttribute("events");
-    if (!events) return this.plan();
-    this.source = new EventSource(events);
-    this.source.addEventListener("state", ({ data }) => this.show(JSON.parse(data)));
-    this.source.onerror = () => {
-      this.source.close();
+    if (events) this.listen(new EventSource(events));
+    this.plan();
+  }
+
+  listen(source) {
+    this.source = source;
+    source.addEventListener("state", ({ data }) => this.show(JSON.parse(data)));
+    source.onerror = () => {
+      source.close();
+      this.source = null;
       this.plan();
     };
   }
@@ -32,7 +37,8 @@ class JobProgress extends HTMLElement {
   plan() {
     if (this.stopped) return;
     clearTimeout(this.timer);
-    const wait = Math.min(this.pause * 2 ** this.failures, 3e4);
+    // Beside a stream too: a proxy may hold it back, or a network lose it unsaid.
+    const wait = Math.min((this.source ? 1e4 : this.pause) * 2 ** this.failures, 3e4);
     this.timer = setTimeout(() => this.poll(), document.hidden ? 2e4 : wait);
   }
 
