@@ -223,7 +223,8 @@ def test_those_of_an_interrupted_attempt_are_closed():
 LOCKING = {
     "mysql": ["LOCK TABLES testapp_account WRITE"],
     "postgresql": ["BEGIN", "LOCK TABLE testapp_account"],
-    "sqlite": ["PRAGMA locking_mode = EXCLUSIVE", "DELETE FROM testapp_account"],
+    # Its next write would lock the file.
+    "sqlite": ["PRAGMA locking_mode = EXCLUSIVE"],
 }
 
 
@@ -231,9 +232,11 @@ def test_locks_that_a_task_leaves_behind_end_with_its_attempt():
     with closed_when_cut_off(), connection.cursor() as cursor:
         for statement in LOCKING[connection.vendor]:
             cursor.execute(statement)
+    before = connection.connection
 
     clean_connections()
 
+    assert connection.connection is not before
     assert others_may_write()
 
 
