@@ -14,6 +14,7 @@ from django.db import (
     connection,
     connections,
 )
+from django.db.models import F
 from django.tasks import TaskResultStatus
 from django.utils import timezone
 
@@ -392,6 +393,62 @@ def test_a_claim_reads_nothing_but_its_index():
     assert "Sort" not in plan
     assert "filesort" not in plan
     assert "TEMP B-TREE" not in plan
+
+
+def entries_read() -> int:
+    """Return how many index entries this session has read; only MySQL counts them."""
+    if connection.vendor != "mysql":
+        return 0
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read_next'")
+        return int(cursor.fetchone()[1])
+
+
+def test_many_names_cost_no_reading_of_all_rows_for_each_of_them(store):
+    for number in range(40):
+        tasks.add.using(queue_name=f"queue{number:02}").enqueue_many([((1,), {})] * 25)
+    before = entries_read()
+
+    names = store.queue_names()
+
+    assert names == [f"queue{number:02}" for number in range(40)]
+    # 40 × 1,000 where each name is looked for among all rows.
+    assert entries_read() - before <= 2_000
+
+
+def test_many_keys_cost_no_reading_of_all_rows_for_each_of_them(store):
+    for number in range(40):
+        tasks.add.using(queue_name=f"queue{number:02}").enqueue_many([((1,), {})] * 25)
+    TaskRow.objects.update(
+        state=TaskState.BLOCKED, concurrency_limit=0, concurrency_key=F("queue")
+    )
+    before = entries_read()
+
+    with_room = store.unblock()
+
+    assert with_room == 0
+    assert entries_read() - before <= 4_000
+
+
+def test_a_claim_locks_from_the_first_ready_row_and_no_further_than_there_are(worker):
+    said: list[tuple[str, Any]] = []
+
+    def note(execute, sql, params, many, context):
+        said.append((sql, params))
+        return execute(sql, params, many, context)
+
+    tasks.add.using(priority=-5).enqueue(1)
+    tasks.add.enqueue_many([((2,), {}), ((3,), {})])
+    oldest = TaskRow.objects.earliest("id")
+
+    with connection.execute_wrapper(note):
+        claims = worker.claim(limit=10)
+
+    assert [claim.priority for claim in claims] == [0, 0, -5]
+    if connection.vendor == "mysql":
+        # Dead entries lie before the first and behind the last, and each costs a lock.
+        [params] = [params for sql, params in said if "SKIP LOCKED" in sql]
+        assert (params[-1], params[-4]) == (3, oldest.id)
 
 
 @pytest.fixture

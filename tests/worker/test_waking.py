@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 from django.db import OperationalError, connection, connections, transaction
@@ -135,6 +136,19 @@ def test_new_rows_are_seen_at_a_glance_on_any_database(bells, rung):
 
     assert rung == [Call.READY, Call.UPKEEP]
     assert not Glancing.misses_nothing
+
+
+def test_glances_are_rarer_while_each_of_them_takes_long(bells, monkeypatch):
+    slept: list[float] = []
+    instants = iter([0.0, 0.001, 1.0, 1.05, 2.0, 2.9, 3.0, 3.001, 4.0, 4.001])
+    clock = SimpleNamespace(sleep=slept.append, monotonic=lambda: next(instants))
+    monkeypatch.setattr(glancing, "time", clock)
+
+    with Glancing("default") as wiring:
+        for _ in range(4):
+            wiring.wait(bells)
+
+    assert slept == pytest.approx([0.03, 0.2, 1.0, 0.03])
 
 
 def test_a_glance_costs_less_than_a_poll_of_the_queue():

@@ -42,23 +42,13 @@ SLOTS_TAKEN = (
     "WHERE t.concurrency_key = {key} AND t.slot IS NOT NULL"
 )
 LIMIT = (
-    "SELECT t.concurrency_limit FROM errands_task t "
+    "SELECT t.concurrency_limit FROM errands_task t {by_index} "
     f"WHERE t.state = {TaskState.BLOCKED:d} AND t.concurrency_key = {{key}} "
     "ORDER BY t.precedence, t.id LIMIT 1"
 )
 
-# One step down the index for each key, however many rows wait for it.
-KEYS_WITH_ROOM = f"""
-WITH RECURSIVE blocked(shared) AS (
-    SELECT MIN(concurrency_key) FROM errands_task WHERE state = {TaskState.BLOCKED:d}
-    UNION ALL
-    SELECT (SELECT MIN(t.concurrency_key) FROM errands_task t
-            WHERE t.state = {TaskState.BLOCKED:d} AND t.concurrency_key > blocked.shared)
-    FROM blocked WHERE blocked.shared IS NOT NULL
-)
-SELECT shared FROM blocked WHERE shared IS NOT NULL
-    AND ({SLOTS_TAKEN}) < ({LIMIT})
-""".format(key="blocked.shared")
+HAS_ROOM = f"({SLOTS_TAKEN}) < ({LIMIT})"
+BLOCKED_INDEX = "errands_task_blocked"
 
 
 def start_keyed(
@@ -98,8 +88,14 @@ def promote(alias: str, keys: Sequence[str]) -> int:
 
 def unblock(alias: str) -> int:
     """Let through everybody who waits though a slot is free; return how many."""
+    statements = statements_for(connections[alias])
+    blocked = statements.values_of_state.format(
+        column="concurrency_key", state=TaskState.BLOCKED, index=BLOCKED_INDEX
+    )
+    by_index = statements.of_index.format(BLOCKED_INDEX)
+    has_room = HAS_ROOM.format(key="found.value", by_index=by_index)
     with connections[alias].cursor() as cursor:
-        cursor.execute(KEYS_WITH_ROOM)
+        cursor.execute(f"{blocked} SELECT value FROM found WHERE {has_room}")
         keys = [row[0] for row in cursor.fetchall()]
     return sum(
         promote(alias, keys[start : start + KEYS_AT_ONCE])

@@ -10,20 +10,9 @@ from django.db.models import Model, QuerySet
 
 from errands import instants
 from errands.queue.concurrency import unblock
+from errands.queue.statements import statements_for
 from errands.queue.states import TaskState
 from errands.queue.waking import wake
-
-# One step down the index for each name, however many rows it has.
-QUEUE_NAMES = f"""
-WITH RECURSIVE name(queue) AS (
-    SELECT MIN(queue) FROM errands_task WHERE state = {TaskState.READY:d}
-    UNION ALL
-    SELECT (SELECT MIN(t.queue) FROM errands_task t
-            WHERE t.state = {TaskState.READY:d} AND t.queue > name.queue)
-    FROM name WHERE name.queue IS NOT NULL
-)
-SELECT queue FROM name WHERE queue IS NOT NULL
-"""
 
 
 def pause(alias: str, name: str) -> bool:
@@ -54,8 +43,11 @@ def paused(alias: str) -> frozenset[str]:
 
 def queue_names(alias: str) -> list[str]:
     """Return the queues that have ready tasks."""
+    names = statements_for(connections[alias]).values_of_state.format(
+        column="queue", state=TaskState.READY, index="errands_task_ready_in_queue"
+    )
     with connections[alias].cursor() as cursor:
-        cursor.execute(QUEUE_NAMES)
+        cursor.execute(f"{names} SELECT value FROM found WHERE value IS NOT NULL")
         return [row[0] for row in cursor.fetchall()]
 
 

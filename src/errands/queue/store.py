@@ -275,7 +275,8 @@ class Store:
         """Return the ids of all workers that hold a task."""
         with self._cursor() as cursor:
             cursor.execute(
-                "SELECT DISTINCT worker FROM errands_task WHERE state = %s",
+                "SELECT DISTINCT worker FROM errands_task "
+                "WHERE worker IS NOT NULL AND state = %s",
                 [TaskState.RUNNING],
             )
             return {row[0] for row in cursor.fetchall()}

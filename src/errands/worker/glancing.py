@@ -11,6 +11,8 @@ from errands.worker.bell import Bells
 from errands.worker.wiring import Wiring
 
 BETWEEN_SECONDS = 0.03
+LONGEST_BETWEEN_SECONDS = 1.0
+SHARE = 4
 NEWEST = "SELECT MAX(id) FROM errands_task"
 
 
@@ -19,6 +21,7 @@ class Glancing(Wiring):
 
     misses_nothing = False
     _newest: int | None = None
+    _took = 0.0
 
     def is_sound(self) -> bool:
         """Return True: a new row is seen."""
@@ -26,7 +29,8 @@ class Glancing(Wiring):
 
     def wait(self, bells: Bells) -> None:
         """Ring for new rows."""
-        time.sleep(BETWEEN_SECONDS)
+        pause = max(BETWEEN_SECONDS, self._took * SHARE)
+        time.sleep(min(pause, LONGEST_BETWEEN_SECONDS))
         before, self._newest = self._newest, self._read_newest()
         if self._newest != before and self._newest is not None:
             bells.ring_all()
@@ -35,7 +39,9 @@ class Glancing(Wiring):
         self._newest = self._read_newest()
 
     def _read_newest(self) -> int | None:
+        began = time.monotonic()
         with self._connection.cursor() as cursor:
             cursor.execute(NEWEST)
             row = cursor.fetchone()
+        self._took = time.monotonic() - began
         return None if row is None else row[0]

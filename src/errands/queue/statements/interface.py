@@ -59,6 +59,26 @@ FROM errands_result WHERE uuid IN (?)
 """
 
 
+# One step down the index for each value, however many rows have it.
+VALUES_BY_STEPS = """
+WITH RECURSIVE found(value) AS (
+    SELECT MIN({column}) FROM errands_task WHERE state = {state:d}
+    UNION ALL
+    SELECT (SELECT MIN(t.{column}) FROM errands_task t
+            WHERE t.state = {state:d} AND t.{column} > found.value)
+    FROM found WHERE found.value IS NOT NULL
+)
+"""
+
+# Where each step would read all rows of the state, as on MySQL.
+VALUES_AT_ONCE = """
+WITH found(value) AS (
+    SELECT DISTINCT {column} FROM errands_task FORCE INDEX ({index})
+    WHERE state = {state:d}
+)
+"""
+
+
 class Statements(ABC):
     """The queue's SQL for one database."""
 
@@ -68,6 +88,10 @@ class Statements(ABC):
     """Whether ``finish`` and ``requeue`` are one statement each."""
     clock = "statement_timestamp()"
     """The database's own time, as an instant that ``instant`` reads."""
+    values_of_state = VALUES_BY_STEPS
+    """``found (value)``: the values of a column that leads the index of a state."""
+    of_index = ""
+    """What follows a table to be read by an index, where a planner has to be told."""
     insert_into, unless_taken = "INSERT INTO", "ON CONFLICT DO NOTHING"
     """What stands around an INSERT that leaves out rows a unique index refuses.
 

@@ -23,7 +23,7 @@ from django.db.transaction import atomic
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
 from errands.queue.statements.gate import alone
-from errands.queue.statements.interface import Statements
+from errands.queue.statements.interface import VALUES_AT_ONCE, Statements
 from errands.queue.statements.packets import (
     SMALL,
     check_size,
@@ -88,6 +88,8 @@ READY = (
     "precedence BETWEEN %s AND %s"
 )
 IN_ORDER = "ORDER BY precedence, id LIMIT %s"
+LOOK = "SELECT COUNT(*), MIN(precedence), MIN(id) FROM ({}) AS found"
+NOT_BEFORE = "AND (precedence = %s AND id >= %s OR precedence > %s AND precedence <= %s)"
 LOCKING = "FOR UPDATE SKIP LOCKED"
 
 TAKE = f"""
@@ -175,6 +177,7 @@ class MySQLStatements(Statements):
     """The queue's SQL for MariaDB and MySQL."""
 
     clock = "UTC_TIMESTAMP(6)"
+    values_of_state, of_index = VALUES_AT_ONCE, "FORCE INDEX ({})"
     insert_into, unless_taken = "INSERT IGNORE INTO", ""
 
     def has_collided(self, error: Exception) -> bool:
@@ -221,16 +224,23 @@ class MySQLStatements(Statements):
                 cursor.execute(DROP_MARKED, [mark])
 
     def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> Claimed:
-        """Take ready rows; without any, no transaction is begun."""
+        """Take ready rows; without any, no transaction is begun.
+
+        While a snapshot is old, all that was claimed leaves its entries in the index. To
+        lock walks over them too, ten times as slowly as a read: so that says where to
+        begin, and how many rows there are, for behind the last one lie more of them.
+        """
         ready, chosen = _selected(wanted)
-        cursor.execute(f"SELECT 1 FROM errands_task {ready} LIMIT 1", chosen)
-        if cursor.fetchone() is None:
+        rows_ahead = f"SELECT precedence, id FROM errands_task {ready} {IN_ORDER}"
+        cursor.execute(LOOK.format(rows_ahead), [*chosen, wanted.limit])
+        count, rank, row_id = cursor.fetchone()
+        if not count:
             return Claimed([], [])
         with atomic(using=cursor.db.alias):
             cursor.execute(
                 f"SELECT {CLAIM_COLUMNS}, {self.clock} FROM errands_task {ready} "
-                f"{IN_ORDER} {LOCKING}",
-                [*chosen, wanted.limit],
+                f"{NOT_BEFORE} {IN_ORDER} {LOCKING}",
+                [*chosen, rank, row_id, rank, wanted.max_rank, count],
             )
             rows = cursor.fetchall()
             free = [row for row in rows if row[KEY] is None]
