@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
 from django.db import connection, connections, transaction
+from django.db.utils import ConnectionHandler
 
 from errands.exceptions import TaskCancelled
 from errands.worker import connections as worker_connections
@@ -238,6 +239,19 @@ def test_locks_that_a_task_leaves_behind_end_with_its_attempt():
 
     assert connection.connection is not before
     assert others_may_write()
+
+
+def test_a_database_in_memory_is_kept(monkeypatch):
+    engine = "django.db.backends.sqlite3"
+    others = ConnectionHandler({"default": {"ENGINE": engine, "NAME": ":memory:"}})
+    monkeypatch.setattr(worker_connections, "connections", others)
+    with others["default"].cursor() as cursor:
+        cursor.execute("CREATE TABLE only_here (id INTEGER)")
+
+    with closing(others["default"].connection):
+        clean_connections()
+
+        assert others["default"].introspection.table_names() == ["only_here"]
 
 
 def test_a_cursor_that_is_kept_keeps_no_transaction():

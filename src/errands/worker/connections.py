@@ -292,9 +292,12 @@ def _is_spoiled(connection: BaseDatabaseWrapper) -> bool:
 
 
 def _keeps_file_locked(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether SQLite gives no lock of its file back, as a task has told it."""
+    """Return whether SQLite gives no lock of its file back, as a task has told it.
+
+    A database in memory never does; it is one connection's, and gone with that.
+    """
     driver = connection.connection
-    if driver is None:
+    if driver is None or connection.is_in_memory_db():  # type: ignore[attr-defined]
         return False
     (mode,) = driver.execute("PRAGMA main.locking_mode").fetchone()
     return bool(mode == "exclusive")
