@@ -359,4 +359,5 @@ def _is_closed_below(connection: BaseDatabaseWrapper) -> bool:
                 return bool(driver.total_changes < 0)
         except Error:
             return True
-    return bool(getattr(driver, "closed", not getattr(driver, "open", True)))
+    # What knows neither word is no driver's connection.
+    return bool(getattr(driver, "closed", not getattr(driver, "open", False)))
