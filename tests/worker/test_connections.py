@@ -1,24 +1,22 @@
 """Connections that were cut while nobody used them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from typing import Any
+from contextlib import closing
 
 import pytest
 from django.db import connection, connections, transaction
 from django.db.utils import ConnectionHandler
 
-from errands.exceptions import TaskCancelled
 from errands.worker import connections as worker_connections
 from errands.worker.connections import (
     callers_transactions,
     clean_connections,
-    closed_when_cut_off,
     kept,
     renew_after_outage,
     renew_connections,
 )
+from errands.worker.mysql_sessions import closed_when_cut_off
 from errands.worker.outage import turns
 from tests.testapp.models import Account
 from tests.worker import cutting
@@ -272,55 +270,3 @@ def others_may_write() -> bool:
         pool.submit(Account.objects.create, name="Anna").result(60)
         pool.submit(connections.close_all).result()
     return [account.name for account in Account.objects.all()] == ["Anna"]
-
-
-@contextmanager
-def interrupted_before_the_answer() -> Iterator[None]:
-    """Send what is executed inside, and be interrupted then."""
-    if connection.vendor != "mysql":
-
-        def execute_and_be_interrupted(execute: Callable[..., Any], *told: Any) -> None:
-            execute(*told)
-            raise TaskCancelled
-
-        with connection.execute_wrapper(execute_and_be_interrupted):
-            yield
-        return
-    driver = type(connection.connection)
-    send = driver._write_bytes
-
-    def send_and_be_interrupted(self, data):
-        send(self, data)
-        raise TaskCancelled
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(driver, "_write_bytes", send_and_be_interrupted)
-        yield
-
-
-def test_no_answer_is_taken_for_that_to_another_question():
-    connection.ensure_connection()
-
-    with closed_when_cut_off(), connection.cursor() as cursor:
-        with pytest.raises(TaskCancelled), interrupted_before_the_answer():
-            cursor.execute("SELECT 'cancelled'")
-        with connection.cursor() as another:
-            another.execute("SELECT 'asked for'")
-            answer = another.fetchone()
-
-    assert answer == ("asked for",)
-
-
-def test_a_database_that_no_attempt_here_can_use_is_in_nobodys_way(monkeypatch):
-    without_driver = {"ENGINE": "no_such_driver.mysql"}
-    monkeypatch.setitem(connections.settings, "elsewhere", without_driver)
-    aliases_of_mysql = worker_connections._aliases_of_mysql
-    monkeypatch.setattr(
-        worker_connections, "_aliases_of_mysql", aliases_of_mysql.__wrapped__
-    )
-
-    with closed_when_cut_off(), connection.cursor() as cursor:
-        cursor.execute("SELECT 1")
-        answer = cursor.fetchone()
-
-    assert answer == (1,)

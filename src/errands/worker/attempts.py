@@ -40,10 +40,10 @@ from errands.worker.attempt import Attempt
 from errands.worker.cancelling import AttemptTask
 from errands.worker.connections import (
     clean_connections,
-    closed_when_cut_off,
     kept,
     renew_connections,
 )
+from errands.worker.mysql_sessions import closed_when_cut_off
 from errands.worker.oversight import Oversight, Watch
 from errands.worker.surroundings import Surroundings
 from errands.worker.transactional import in_one_transaction

@@ -8,44 +8,33 @@ may be a server that only reads now, since another one has taken over, or a file
 that has been replaced. A restart is one of those: a task is claimed over a
 connection that was cut as well.
 
-An interruption may come between a question and its answer, which PyMySQL would take
-for the one to the next question. So a connection that it meets in a statement is
-closed there and then, and what an interrupted attempt has used when it has ended.
-
-Locks that a session keeps when its transaction has ended, on the tables of MySQL or
-on SQLite's whole file, go with their connection: all of a queue would wait for them.
+What an interrupted attempt has used is closed when it has ended (``mysql_sessions``
+says why). So is a connection that keeps SQLite's whole file locked when its
+transaction has ended: all of a queue would wait for it.
 """
 
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import (
-    AbstractContextManager,
-    ExitStack,
     closing,
     contextmanager,
     suppress,
 )
 from contextvars import ContextVar
-from functools import cache
 from math import inf
 from threading import local
 from types import MappingProxyType
-from typing import Any
 
-from django.core.exceptions import ImproperlyConfigured
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.transaction import TransactionManagementError
 
-from errands.tasks.interrupting import REASONS
 from errands.worker.outage import turns
 
 # Active, in a transaction, in a failed one: numbers of libpq.
 POSTGRESQL_IN_TRANSACTION = (1, 2, 3)
 # A flag of the MySQL protocol.
 MYSQL_IN_TRANSACTION = 1
-LOCKING_TABLES = re.compile(r"\s*(LOCK|FLUSH)\s", re.IGNORECASE)
 IDLE_SECONDS = 5.0
 # No count of outages.
 UNKNOWN = -1
@@ -125,33 +114,6 @@ def callers_transactions() -> Iterator[None]:
         _callers.reset(before)
 
 
-def closed_when_cut_off() -> AbstractContextManager[object]:
-    """Close connections of MySQL whose statement is interrupted.
-
-    Code that goes on after it gets another one, or inside a transaction an error.
-    One that was told to lock tables is closed when the attempt has ended.
-    """
-    stack = ExitStack()
-    for alias in _aliases_of_mysql():
-        stack.enter_context(connections[alias].execute_wrapper(_close_when_cut_off))
-    return stack
-
-
-@cache
-def _aliases_of_mysql() -> tuple[str, ...]:
-    """Return those of this process: other databases may not even have a driver here."""
-    databases = connections.settings.items()
-    aliases = [alias for alias, each in databases if "mysql" in each["ENGINE"]]
-    return tuple(filter(_has_driver, aliases))
-
-
-def _has_driver(alias: str) -> bool:
-    try:
-        return bool(connections[alias])
-    except (ImproperlyConfigured, ImportError):
-        return False
-
-
 def renew_connections() -> None:
     """Close those of this thread's connections that were cut while it was idle.
 
@@ -216,19 +178,6 @@ def _was_left_open(connection: BaseDatabaseWrapper, *, are_trusted: bool) -> boo
         _discard(connection)
         return False
     return is_left_open
-
-
-def _close_when_cut_off(execute: Callable[..., Any], *statement: Any) -> Any:
-    sql, *_, context = statement
-    if isinstance(sql, str) and LOCKING_TABLES.match(sql):
-        # Obsolete, as Django calls it.
-        context["connection"].close_at = 0.0
-    try:
-        return execute(*statement)
-    except REASONS:
-        with suppress(Error):
-            context["connection"].close()
-        raise
 
 
 def _answers(connection: BaseDatabaseWrapper) -> bool:
