@@ -122,6 +122,7 @@ BARS = (
         "drain, 1 process: fastest Django rival",
         12,
         lambda f: f.best_of_django("drain 1"),
+        why=DRAINING,
     ),
     Bar("drain, 1 process: Celery", 3, lambda f: f.ratio("drain 1", "celery")),
     Bar("drain, 1 process: raw psycopg", 0.15, lambda f: f.ratio("drain 1", "raw")),
@@ -149,7 +150,12 @@ BARS = (
         lambda f: float(f.of("slow", "errands", "sqlite")),
         unit="",
     ),
-    Bar("enqueue one: PgQueuer", 1, lambda f: f.ratio("enqueue one", "pgqueuer")),
+    Bar(
+        "enqueue one: PgQueuer",
+        1,
+        lambda f: f.ratio("enqueue one", "pgqueuer"),
+        why=ENQUEUEING,
+    ),
     Bar(
         "enqueue one: bare INSERT + commit", 0.5, lambda f: f.ratio("enqueue one", "raw")
     ),
