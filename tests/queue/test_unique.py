@@ -6,10 +6,11 @@ from contextlib import suppress
 from datetime import timedelta
 
 import pytest
-from django.db import connections, transaction
+from django.db import connection, connections, transaction
 from django.tasks.signals import task_enqueued
 
 from errands.queue.models import TaskRow
+from errands.queue.statements import statements_for
 from errands.queue.states import TaskState
 from errands.tasks.outcomes import AttemptError, Retry
 from tests.testapp import tasks
@@ -106,17 +107,15 @@ def test_many_duplicates_are_found_in_few_statements(django_assert_max_num_queri
 
 
 def test_a_task_claimed_at_once_is_not_taken_for_one_that_ended(worker, monkeypatch):
-    from errands.queue import enqueueing
+    statements = type(statements_for(connection))
+    insert = statements.insert_one
 
-    insert = enqueueing._insert
-
-    def insert_and_run(*args: object, **kwargs: object) -> int:
-        written = insert(*args, **kwargs)
-        if not transaction.get_connection().in_atomic_block:
+    def insert_and_run(*args: object) -> None:
+        insert(*args)
+        if not connection.in_atomic_block:
             worker.succeed(worker.claim())
-        return written
 
-    monkeypatch.setattr(enqueueing, "_insert", insert_and_run)
+    monkeypatch.setattr(statements, "insert_one", insert_and_run)
 
     result = once.enqueue(1)
 

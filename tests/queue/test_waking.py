@@ -86,7 +86,7 @@ def test_one_notification_is_sent_in_fifteen_milliseconds(notified, monkeypatch)
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
 
     for _ in range(25):
-        wake("default")
+        wake(connection)
         now[0] += 0.004
 
     # At 0, 16, 32, 48, 64, 80 and 96 ms.
@@ -94,8 +94,8 @@ def test_one_notification_is_sent_in_fifteen_milliseconds(notified, monkeypatch)
 
 
 def test_each_kind_of_call_is_sent_on_its_own(notified):
-    wake("default")
-    wake_upkeep("default")
+    wake(connection)
+    wake_upkeep(connection)
 
     assert notified == ["ready", "upkeep"]
 
@@ -108,8 +108,8 @@ def test_a_wake_up_that_fails_reaches_nobody_and_swallows_no_other(
 
     with monkeypatch.context() as broken:
         broken.setattr(waking, "notify", fail)
-        wake("default")
-    wake("default")
+        wake(connection)
+    wake(connection)
 
     assert "the line is dead" in caplog.text
     assert notified == ["ready"]
@@ -150,9 +150,9 @@ def test_a_slot_that_a_transactional_task_gives_up_wakes_others(calls, store: St
 
 
 def test_the_instant_decides_whether_the_upkeep_is_woken(calls):
-    wake_upkeep("default", timezone.now() + waking.LONGEST_SLEEP * 2)
-    wake_upkeep("default", timezone.now())
-    wake_upkeep("default")
+    wake_upkeep(connection, timezone.now() + waking.LONGEST_SLEEP * 2)
+    wake_upkeep(connection, timezone.now())
+    wake_upkeep(connection)
 
     assert calls == [Call.UPKEEP] * 2
 
@@ -176,11 +176,11 @@ def test_a_call_leaves_the_session_and_open_transactions_as_durable_as_they_are(
     monkeypatch.setattr(waking, "_sent_at", {})
     with connection.cursor() as cursor:
         before = durability(cursor)
-        wake("default")
+        wake(connection)
         after = durability(cursor)
         waking._sent_at.clear()
         cursor.execute("BEGIN")
-        wake("default")
+        wake(connection)
         within = durability(cursor)
         cursor.execute("ROLLBACK")
 

@@ -8,7 +8,7 @@ from django.tasks import TaskResult
 from django.tasks.signals import task_finished
 from django.utils import timezone
 
-from errands.queue.results import new_result
+from errands.queue.results import New, new_result
 from errands.reporting.logs import TaskFilter
 from errands.tasks.context import TaskContext, attempting
 from errands.tasks.signals import tell
@@ -23,13 +23,8 @@ def record() -> logging.LogRecord:
 
 @pytest.fixture
 def result() -> TaskResult:
-    return new_result(
-        tasks.nothing,
-        ([], {}),
-        task_id=str(uuid4()),
-        enqueued_at=timezone.now(),
-        backend="default",
-    )
+    late = New(uuid4().hex, timezone.now(), "default")
+    return new_result(tasks.nothing, ([], {}), late=late)
 
 
 def test_a_record_made_in_a_task_names_it(result):

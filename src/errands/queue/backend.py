@@ -6,13 +6,14 @@ so it keeps nothing that others must know, and imports no models.
 
 import warnings
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
 from django.apps import apps
 from django.core import checks
 from django.db import connections, router
+from django.db.models import Model
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult, TaskResultStatus, task_backends
 from django.tasks.backends.base import BaseTaskBackend
@@ -23,8 +24,7 @@ from errands import instants
 from errands.instants import for_site
 from errands.queue import checks as queue_checks
 from errands.queue.claims import Claim, EncodedCall, Payload, Settlement
-from errands.queue.enqueueing import Enqueueing
-from errands.queue.ids import with_hyphens
+from errands.queue.enqueueing import Enqueueing, Terms
 from errands.queue.interventions import (
     after_commit,
     forget,
@@ -38,6 +38,7 @@ from errands.queue.names import ONE_NAME, is_queue_name
 from errands.queue.records import stored_error
 from errands.queue.results import (
     LateResults,
+    New,
     StoredResult,
     assign,
     errors_of,
@@ -50,12 +51,11 @@ from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import CallRow
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.waking import wake, wake_upkeep
-from errands.tasks.carried import capture
 from errands.tasks.hearing import is_heard
 from errands.tasks.outcomes import Cancelled, Discarded, Failed, Succeeded
 from errands.tasks.registry import is_found_by_workers
 from errands.tasks.signals import task_discarded
-from errands.tasks.task import Task, plain_task, storable
+from errands.tasks.task import Task, plain_task
 from errands.text import clean_line
 
 OPTIONS = ("DATABASE", "MAX_ATTEMPTS")
@@ -84,14 +84,13 @@ class DatabaseBackend(BaseTaskBackend):
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
         self.params = params
         super().__init__(alias, params | queue_checks.usable(params))
-        self._valid: DjangoTask | None = None
+        self._terms: Terms | None = None
 
     @property
     def database_alias(self) -> str:
         """The alias of the database that holds this backend's tasks."""
         configured = self.options.get("DATABASE")
-        row = apps.get_model("errands", "TaskRow")
-        return str(configured or router.db_for_write(row))
+        return str(configured or router.db_for_write(_row_model()))
 
     def validate_task(self, task: DjangoTask) -> None:
         """Refuse what cannot be stored, besides what Django refuses."""
@@ -218,44 +217,41 @@ class DatabaseBackend(BaseTaskBackend):
         task: DjangoTask,
         calls: Sequence[tuple[Sequence[Any], Mapping[str, Any]]],
     ) -> Sequence[TaskResult]:
-        if isinstance(task, Task):
+        if isinstance(task, Task) and task.due_in is not None:
             task = task.due()
-        self._validate_once(task)
         _warn_if_unfindable(task)
-        alias, carried = self.database_alias, capture()
-        new = Enqueueing(task, carried, instants.now(), storable(task.run_after))
+        connection, terms = connections[self.database_alias], self._terms_of(task)
+        new = Enqueueing.of(terms)
         rows = new.rows(calls)
-        owners = new.insert(connections[alias], rows)
+        owners = new.insert(connection, rows)
         if len(owners) < len(rows):
-            wake_upkeep(alias, new.due_at) if new.is_later else wake(alias)
-        make = partial(self._new_result, new)
-        if isinstance(task, Task) and not (owners or is_heard(task_enqueued)):
+            is_later, due_at = new.is_later, terms.due_at
+            wake_upkeep(connection, due_at) if is_later else wake(connection)
+        make, is_told = partial(self._new_result, new), is_heard(task_enqueued)
+        if len(rows) > 1 and isinstance(task, Task) and not (owners or is_told):
             return LateResults(make, rows, calls)
         return [
-            self._enqueued(make(row, call))
-            if row.uuid not in owners
-            else result_of(owners[row.uuid], backend=self.alias)
+            result_of(owners[row.uuid], backend=self.alias)
+            if row.uuid in owners
+            else self._enqueued(make(row, call), is_told=is_told)
             for row, call in zip(rows, calls, strict=True)
         ]
 
     def _new_result(self, new: Enqueueing, row: CallRow, call: EncodedCall) -> TaskResult:
-        return new_result(
-            new.task,
-            call,
-            task_id=with_hyphens(row.uuid),
-            enqueued_at=for_site(new.now),
-            backend=self.alias,
-        )
+        late = New(row.uuid, new.now, self.alias)
+        return new_result(new.terms.task, call, late=late)
 
-    def _enqueued(self, result: TaskResult) -> TaskResult:
-        task_enqueued.send_robust(type(self), task_result=result)
+    def _enqueued(self, result: TaskResult, *, is_told: bool) -> TaskResult:
+        if is_told:
+            task_enqueued.send_robust(type(self), task_result=result)
         return result
 
-    def _validate_once(self, task: DjangoTask) -> None:
-        """Validate a task, unless that very object has just been found valid."""
-        if self._valid is not task:
+    def _terms_of(self, task: DjangoTask) -> Terms:
+        """Return the terms of a task, found valid unless it was that very object."""
+        if self._terms is None or self._terms.task is not task:
             self.validate_task(task)
-            self._valid = task
+            self._terms = Terms.of(task)
+        return self._terms
 
     def _withdraw(self, stored: StoredResult, status: ResultStatus) -> bool:
         ended = withdraw(self.database_alias, stored, status)
@@ -296,6 +292,11 @@ def backends() -> list[DatabaseBackend]:
     return [
         backend for backend in task_backends.all() if isinstance(backend, DatabaseBackend)
     ]
+
+
+@cache
+def _row_model() -> type[Model]:
+    return apps.get_model("errands", "TaskRow")
 
 
 def _uuid(result_id: object) -> UUID:

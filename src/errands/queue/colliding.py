@@ -38,11 +38,12 @@ class HasAlias(Protocol):
 
 def again_after_collisions[T](connection: BaseDatabaseWrapper, act: Callable[[], T]) -> T:
     """Run a whole transaction; if it collided with another, run it again."""
-    for longest in () if is_in_one(connection) else LONGEST_PAUSES:
+    for longest in LONGEST_PAUSES:
         try:
             return act()
         except DatabaseError as error:
-            if not statements_for(connection).has_collided(error):
+            has_collided = statements_for(connection).has_collided(error)
+            if not has_collided or is_in_one(connection):
                 raise
             logger.debug("a transaction collided and is run again", exc_info=True)
             time.sleep(random.uniform(0, longest))  # noqa: S311

@@ -82,7 +82,7 @@ def promote(alias: str, keys: Sequence[str]) -> int:
         statements.lock_keys(cursor, keys)
         promoted = statements.promote(cursor, keys)
     if promoted:
-        wake(alias)
+        wake(connections[alias])
     return promoted
 
 

@@ -11,6 +11,7 @@ after all; each further round needs a task that ended in between.
 """
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -24,6 +25,7 @@ from django.db.transaction import atomic
 from django.tasks import Task as DjangoTask
 from django.utils.json import normalize_json
 
+from errands import instants
 from errands.exceptions import ErrandsError
 from errands.queue.claims import NO_OPTIONS, EncodedCall, dump_call, dump_ending
 from errands.queue.colliding import again_after_collisions
@@ -35,11 +37,12 @@ from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import CallRow, Parameter, as_uuid
 from errands.queue.states import TaskState
 from errands.tasks.attempt import options_of
+from errands.tasks.carried import capture
 from errands.tasks.context import dump_metadata
 from errands.tasks.keys import shared_key, unique_key
 from errands.tasks.options import TaskOptions
 from errands.tasks.registry import registry
-from errands.tasks.task import Task
+from errands.tasks.task import Task, storable
 
 ROUNDS = 5
 KEYS_AT_ONCE = 500
@@ -48,28 +51,49 @@ type Owners = dict[str, StoredResult]
 
 
 @dataclass(frozen=True, slots=True)
+class Terms:
+    """What all calls of one task have in common, whenever they are made."""
+
+    task: DjangoTask
+    options: TaskOptions
+    changed: Mapping[str, Any]
+    """What ``using()`` changed and the worker has to know."""
+    due_at: datetime | None
+    attempts: int
+
+    @classmethod
+    def of(cls, task: DjangoTask) -> "Terms":
+        """Return the terms of a task that is valid."""
+        options, due_at = options_of(task), storable(task.run_after)
+        changed = _changed_options(task)
+        return cls(task, options, changed, due_at, options.attempts_allowed)
+
+
+@dataclass(frozen=True, slots=True)
 class Enqueueing:
     """What the calls of one task that are enqueued together have in common."""
 
-    task: DjangoTask
+    terms: Terms
     carried: Mapping[str, str]
     now: datetime
-    due_at: datetime | None
+    is_later: bool
+    """Whether they have to be staged before they can be claimed."""
 
-    @property
-    def is_later(self) -> bool:
-        """Whether it has to be staged before it can be claimed."""
-        return self.due_at is not None and self.due_at > self.now
+    @classmethod
+    def of(cls, terms: Terms) -> "Enqueueing":
+        """Return one of now, in the caller's context."""
+        carried, now, due_at = capture(), instants.now(), terms.due_at
+        return cls(terms, carried, now, due_at is not None and due_at > now)
 
     def rows(self, calls: Sequence[EncodedCall]) -> list[CallRow]:
         """Return the calls as rows; ``ArgumentError`` for what is no JSON."""
-        task, shared = self.task, _changed_options(self.task)
+        task, changed = self.terms.task, self.terms.changed
         if not isinstance(task, Task):
             plain: Any = normalize_json
             calls = [(plain(args), plain(kwargs)) for args, kwargs in calls]
         elif _has_keys(task.options):
-            return [self._keyed_row(task, call, shared) for call in calls]
-        ids, ending = new_ids(len(calls)), dump_ending(self.carried, shared)
+            return [self._keyed_row(task, call, changed) for call in calls]
+        ids, ending = new_ids(len(calls)), dump_ending(self.carried, changed)
         return [
             CallRow(uuid, dump_call(args, kwargs, ending=ending))
             for uuid, (args, kwargs) in zip(ids, calls, strict=True)
@@ -88,20 +112,22 @@ class Enqueueing:
     ) -> Owners:
         statements = statements_for(connection)
         shared = self._shared_values(statements)
-        is_unique, chunks = rows[0].unique_key is not None, _chunks(rows)
-        if len(rows) == 1 or not (is_unique or len(chunks) > 1):
-            with connection.cursor() as cursor:
-                written = _insert(statements, cursor, shared=shared, rows=rows)
-            if written or not is_unique:
-                return {}
-        if not is_unique:
-            with atomic(using=connection.alias), connection.cursor() as cursor:
-                for chunk in chunks:
-                    _insert(statements, cursor, shared=shared, rows=chunk)
-            return {}
-        # Nobody can end in between what is not committed yet.
-        with atomic(using=connection.alias), connection.cursor() as cursor:
-            return _insert_unless_live(statements, cursor, shared=shared, rows=rows)
+        is_unique = rows[0].unique_key is not None
+        if len(rows) == 1:
+            with statements.cursor(connection) as cursor:
+                statements.insert_one(cursor, shared, rows[0])
+                if not is_unique or cursor.rowcount:
+                    return {}
+        if is_unique:
+            # Nobody can end in between what is not committed yet.
+            with atomic(using=connection.alias), statements.cursor(connection) as cursor:
+                return _insert_unless_live(statements, cursor, shared=shared, rows=rows)
+        chunks = _chunks(rows)
+        together = atomic(using=connection.alias) if len(chunks) > 1 else nullcontext()
+        with together, statements.cursor(connection) as cursor:
+            for chunk in chunks:
+                _insert(statements, cursor, shared=shared, rows=chunk)
+        return {}
 
     def _keyed_row(
         self, task: Task, call: EncodedCall, options: Mapping[str, Any]
@@ -117,16 +143,17 @@ class Enqueueing:
         )
 
     def _shared_values(self, statements: Statements) -> list[Parameter]:
-        task, options = self.task, options_of(self.task)
+        terms, task, options = self.terms, self.terms.task, self.terms.options
+        metadata = dump_metadata(dict(options.metadata)) if options.metadata else "{}"
         return [
             task.queue_name,
             -int(task.priority),
             task.module_path,
             statements.value(self.now),
-            statements.value(self.due_at),
-            options.attempts_allowed,
+            None if terms.due_at is None else statements.value(terms.due_at),
+            terms.attempts,
             TaskState.SCHEDULED if self.is_later else TaskState.READY,
-            _metadata(options),
+            metadata,
             None if options.concurrency is None else options.concurrency[1],
             options.at_most_once,
         ]
@@ -160,12 +187,11 @@ def _insert(
     *,
     shared: Sequence[Parameter],
     rows: Sequence[CallRow],
-) -> int:
+) -> None:
     if len(rows) == 1:
         statements.insert_one(cursor, shared, rows[0])
     else:
         statements.insert_many(cursor, shared, rows)
-    return int(cursor.rowcount)
 
 
 def _insert_unless_live(
@@ -217,7 +243,6 @@ def _has_keys(options: TaskOptions) -> bool:
 
 
 def _changed_options(task: DjangoTask) -> Mapping[str, Any]:
-    """Return what ``using()`` changed and the worker has to know."""
     if not isinstance(task, Task):
         return NO_OPTIONS
     known = registry.find(task.module_path)
@@ -230,7 +255,3 @@ def _changed_options(task: DjangoTask) -> Mapping[str, Any]:
     if task.options.keep != known.options.keep:
         changed["keep"] = keep_in_seconds(task.options.keep)
     return changed
-
-
-def _metadata(options: TaskOptions) -> str:
-    return dump_metadata(dict(options.metadata)) if options.metadata else "{}"

@@ -110,7 +110,7 @@ def revive(alias: str, uuid: UUID) -> bool:
             return False
         cursor.execute("UPDATE errands_task SET run_at = %s WHERE uuid = %s", [at, key])
         cursor.execute("DELETE FROM errands_result WHERE uuid = %s", [key])
-    wake(alias)
+    wake(connections[alias])
     return True
 
 
@@ -148,7 +148,7 @@ def _request(alias: str, uuid: UUID, otherwise: Callable[[], bool]) -> bool:
         )
         was_running = cursor.rowcount == 1
     if was_running:
-        wake_upkeep(alias)
+        wake_upkeep(connections[alias])
     return was_running or otherwise()
 
 

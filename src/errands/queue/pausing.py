@@ -19,7 +19,7 @@ def pause(alias: str, name: str) -> bool:
     """Pause a queue; False where it was paused before."""
     paused_at = {"paused_at": instants.now()}
     _, is_new = _rows(alias).get_or_create(name=name, defaults=paused_at)
-    wake(alias)
+    wake(connections[alias])
     return is_new
 
 
@@ -30,7 +30,7 @@ def resume(alias: str, name: str) -> bool:
     """
     was_paused, _ = _rows(alias).filter(name=name).delete()
     unblock(alias)
-    wake(alias)
+    wake(connections[alias])
     return bool(was_paused)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from functools import cached_property
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 from uuid import UUID
 
 from django.tasks import Task as DjangoTask
@@ -17,14 +17,12 @@ from errands.arguments import decode
 from errands.exceptions import DecodeError, UnknownTask
 from errands.instants import for_site
 from errands.queue.claims import Claim, EncodedCall, Payload
+from errands.queue.ids import with_hyphens
 from errands.queue.statements.rows import CallRow
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.registry import registry
 from errands.tasks.task import Task
 
-*SETTERS, SET_RETURN_VALUE = (
-    getattr(TaskResult, field.name).__set__ for field in fields(TaskResult)
-)
 SET_TASK, SET_ARGS, SET_KWARGS = (
     getattr(TaskResult, name).__set__ for name in ("task", "args", "kwargs")
 )
@@ -58,17 +56,63 @@ class StoredResult:
     token: int = 0
 
 
+class New(NamedTuple):
+    """What the result of a task that nobody has claimed is made of."""
+
+    digits: str
+    enqueued_at: datetime
+    backend: str
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of Django's result, but for the call."""
+        return {
+            "id": with_hyphens(self.digits),
+            "status": TaskResultStatus.READY,
+            "enqueued_at": for_site(self.enqueued_at),
+            "started_at": None,
+            "finished_at": None,
+            "last_attempted_at": None,
+            "backend": self.backend,
+            "errors": [],
+            "worker_ids": [],
+            "_return_value": None,
+        }
+
+
+class Running(NamedTuple):
+    """What the result of a claim is made of, whose attempt begins."""
+
+    claim: Claim
+    worker_name: str
+    backend: str
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of Django's result, but for the call."""
+        claim = self.claim
+        return {
+            "id": str(claim.uuid),
+            "status": TaskResultStatus.RUNNING,
+            "enqueued_at": for_site(claim.enqueued_at),
+            "started_at": _shown(claim.started_at or claim.claimed_at),
+            "finished_at": None,
+            "last_attempted_at": _shown(claim.claimed_at),
+            "backend": self.backend,
+            "errors": errors_of(claim.errors),
+            "worker_ids": [*claim.worker_ids, self.worker_name],
+            "_return_value": None,
+        }
+
+
 class DatabaseTaskResult(TaskResult):
     """Django's result; the return value is decoded when it is read.
 
-    One of a running task knows task and arguments, and makes the rest when
-    somebody reads it: of thousands of tasks, few are asked.
+    It knows task and arguments, and makes the rest when somebody reads it: of
+    thousands of tasks, few are asked.
     """
 
     __slots__ = ("_late",)
 
-    _late: tuple[Claim, str, str]
-    """The claim, the worker's name and the backend's alias."""
+    _late: New | Running
 
     def __post_init__(self) -> None:
         """Normalize the arguments, unless they were encoded by us."""
@@ -76,36 +120,29 @@ class DatabaseTaskResult(TaskResult):
             TaskResult.__post_init__(self)
 
     @classmethod
-    def of(cls, *values: Any) -> "DatabaseTaskResult":
-        """Return a result, given Django's fields in their order.
-
-        Its constructor takes twice as long, which is felt for each task.
-        """
-        result = cls.__new__(cls)
-        for set_field, value in zip(SETTERS, values, strict=True):
-            set_field(result, value)
-        SET_RETURN_VALUE(result, None)
-        result.__post_init__()
-        return result
-
-    @classmethod
-    def running(
-        cls, task: DjangoTask, call: Payload, *, late: tuple[Claim, str, str]
+    def of(
+        cls,
+        task: DjangoTask,
+        args: list[Any],
+        kwargs: dict[str, Any],
+        *,
+        late: New | Running,
     ) -> "DatabaseTaskResult":
-        """Return the result of a claim whose attempt begins."""
+        """Return the result of a call."""
         result = cls.__new__(cls)
         SET_TASK(result, task)
-        SET_ARGS(result, call.args)
-        SET_KWARGS(result, call.kwargs)
+        SET_ARGS(result, args)
+        SET_KWARGS(result, kwargs)
         SET_LATE(result, late)
-        result.__post_init__()
+        if not isinstance(task, Task):
+            result.__post_init__()
         return result
 
     def __getattr__(self, name: str) -> Any:
-        """Make a field of a running task's result that nobody has read or set."""
+        """Make a field that nobody has read or set."""
         if name not in LATE:
             raise AttributeError(name, name=name, obj=self)
-        value = _when_running(*self._late)[name]
+        value = self._late.fields()[name]
         assign(self, **{name: value})
         return value
 
@@ -113,7 +150,7 @@ class DatabaseTaskResult(TaskResult):
     def attempts(self) -> int:
         """How many attempts were made; of a running task also past the names kept."""
         late = getattr(self, "_late", None)
-        return len(self.worker_ids) if late is None else late[0].attempt
+        return late.claim.attempt if isinstance(late, Running) else len(self.worker_ids)
 
     @property
     def return_value(self) -> Any:
@@ -122,7 +159,7 @@ class DatabaseTaskResult(TaskResult):
         return decode(stored) if isinstance(self.task, Task) else stored
 
 
-SET_LATE = DatabaseTaskResult._late.__set__  # type: ignore[attr-defined]
+SET_LATE = vars(DatabaseTaskResult)["_late"].__set__
 
 
 class LateResults(Sequence[TaskResult]):
@@ -160,30 +197,10 @@ class LateResults(Sequence[TaskResult]):
         return list(map(self._make, self._rows, self._calls))
 
 
-def new_result(
-    task: DjangoTask,
-    call: EncodedCall,
-    *,
-    task_id: str,
-    enqueued_at: datetime,
-    backend: str,
-) -> DatabaseTaskResult:
+def new_result(task: DjangoTask, call: EncodedCall, *, late: New) -> DatabaseTaskResult:
     """Return the result of a task that has not been attempted."""
     args, kwargs = call
-    return DatabaseTaskResult.of(
-        task,
-        task_id,
-        TaskResultStatus.READY,
-        enqueued_at,
-        None,
-        None,
-        None,
-        [*args],
-        {**kwargs},
-        backend,
-        [],
-        [],
-    )
+    return DatabaseTaskResult.of(task, [*args], {**kwargs}, late=late)
 
 
 def result_of(
@@ -204,9 +221,7 @@ def result_of(
     result = new_result(
         task,
         (call.args, call.kwargs),
-        task_id=str(stored.uuid),
-        enqueued_at=for_site(stored.enqueued_at),
-        backend=backend,
+        late=New(stored.uuid.hex, stored.enqueued_at, backend),
     )
     running = stored.state == TaskState.RUNNING
     assign(
@@ -241,8 +256,8 @@ def running_result(
         queue_name=claim.queue,
         run_after=_shown(claim.run_at),
     )
-    late = claim, worker_name, backend
-    return DatabaseTaskResult.running(task, call, late=late)
+    late = Running(claim, worker_name, backend)
+    return DatabaseTaskResult.of(task, call.args, call.kwargs, late=late)
 
 
 def assign(result: TaskResult, **values: Any) -> None:
@@ -260,21 +275,6 @@ def errors_of(stored: list[dict[str, str]]) -> list[TaskError]:
         )
         for error in stored
     ]
-
-
-def _when_running(claim: Claim, worker_name: str, backend: str) -> dict[str, Any]:
-    return {
-        "id": str(claim.uuid),
-        "status": TaskResultStatus.RUNNING,
-        "enqueued_at": for_site(claim.enqueued_at),
-        "started_at": _shown(claim.started_at or claim.claimed_at),
-        "finished_at": None,
-        "last_attempted_at": _shown(claim.claimed_at),
-        "backend": backend,
-        "errors": errors_of(claim.errors),
-        "worker_ids": [*claim.worker_ids, worker_name],
-        "_return_value": None,
-    }
 
 
 def _as_enqueued(

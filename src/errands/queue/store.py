@@ -43,7 +43,7 @@ from errands.queue.names import queue_name
 from errands.queue.pausing import pause, paused, queue_names, resume
 from errands.queue.pruning import BATCH, prune
 from errands.queue.records import Record, as_written, record_of, released
-from errands.queue.statements import Statements, statements_for
+from errands.queue.statements import Statements, cursor_of, statements_for
 from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
 from errands.queue.states import TaskState
 from errands.queue.transactions import brief, cut_off_when_silent, limit_silence
@@ -153,7 +153,7 @@ class Store:
             has_settled = bool(record(self._statements, cursor, [record_of(settlement)]))
         if has_settled and settlement.claim.concurrency_key is not None:
             # Who waited for its slot may be for others to take.
-            wake(self.alias)
+            wake(self._connection)
         return has_settled
 
     def was_settled(self, claim: Claim) -> bool:
@@ -334,7 +334,7 @@ class Store:
         return row[0] if row else None
 
     def _cursor(self) -> CursorWrapper:
-        return self._connection.cursor()
+        return cursor_of(self._connection)
 
     @property
     def _connection(self) -> BaseDatabaseWrapper:

@@ -19,7 +19,7 @@ from django.db.backends.utils import CursorWrapper
 from django.db.transaction import atomic
 
 from errands.conf import settings
-from errands.queue.statements import statements_for
+from errands.queue.statements import cursor_of, statements_for
 
 LONGEST_SILENCE = timedelta(seconds=5)
 
@@ -32,7 +32,7 @@ def brief(alias: str) -> Iterator[CursorWrapper]:
     """
     is_outermost = not is_in_one(connections[alias])
     transaction = atomic(using=alias)
-    with cut_off_when_silent(alias), transaction, connections[alias].cursor() as cursor:
+    with cut_off_when_silent(alias), transaction, cursor_of(connections[alias]) as cursor:
         if is_outermost:
             limit_silence(cursor)
         yield cursor

@@ -27,14 +27,18 @@ from django.db import Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from errands import instants
+from errands.queue.statements import cursor_of
 from errands.queue.statements.libpq import is_outside_transactions
+from errands.queue.statements.planned import Planned
 
 logger = logging.getLogger("errands.queue")
 
 CHANNEL = "errands"
 NOTIFY_WITH_THE_REST = f"SELECT pg_notify('{CHANNEL}', %s)"
 # Nor for a standby: a server that crashes loses its listeners as well.
-NOTIFY = f"{NOTIFY_WITH_THE_REST}, set_config('synchronous_commit', 'off', true)"
+NOTIFY = Planned(
+    "notify", f"{NOTIFY_WITH_THE_REST}, set_config('synchronous_commit', 'off', true)"
+)
 DEBOUNCE_SECONDS = 0.015
 LONGEST_SLEEP = timedelta(seconds=6)
 
@@ -51,18 +55,18 @@ class Call(StrEnum):
     UPKEEP = "upkeep"
 
 
-def wake(alias: str) -> None:
+def wake(connection: BaseDatabaseWrapper) -> None:
     """Wake those who claim, once the caller's transaction has committed."""
-    _call(alias, Call.READY)
+    _call(connection, Call.READY)
 
 
-def wake_upkeep(alias: str, due_at: datetime | None = None) -> None:
+def wake_upkeep(connection: BaseDatabaseWrapper, due_at: datetime | None = None) -> None:
     """Wake the upkeep for a cancel, or for a task that is due at an instant.
 
     Upkeep looks every 6 s unasked; what is due later needs no call.
     """
     if due_at is None or due_at - instants.now() < LONGEST_SLEEP:
-        _call(alias, Call.UPKEEP)
+        _call(connection, Call.UPKEEP)
 
 
 def subscribe(alias: str, bell: Bell) -> Callable[[], None]:
@@ -74,18 +78,18 @@ def subscribe(alias: str, bell: Bell) -> Callable[[], None]:
 
 def notify(alias: str, payload: str) -> None:
     """Send one notification over the alias's own connection."""
-    with connections[alias].cursor() as cursor:
-        is_alone = is_outside_transactions(connections[alias])
+    connection = connections[alias]
+    with cursor_of(connection) as cursor:
+        is_alone = is_outside_transactions(connection)
         cursor.execute(NOTIFY if is_alone else NOTIFY_WITH_THE_REST, [payload])
 
 
-def _call(alias: str, call: Call) -> None:
-    connection = connections[alias]
+def _call(connection: BaseDatabaseWrapper, call: Call) -> None:
     try:
         if connection.in_atomic_block:
             ring = partial(_ring, connection, call)
-            transaction.on_commit(ring, using=alias, robust=True)
-        elif connection.get_autocommit():
+            transaction.on_commit(ring, using=connection.alias, robust=True)
+        elif connection.autocommit:
             _ring(connection, call)
     except Exception:
         logger.warning("nobody could be woken", exc_info=True)

@@ -25,7 +25,7 @@ from django.db.backends.utils import CursorWrapper
 from errands.queue.colliding import runs_again
 from errands.queue.limits import MOST_KEYS, STATEMENT_LIMIT
 from errands.queue.records import Finish, Record, Requeue, refused
-from errands.queue.statements import Statements, statements_for
+from errands.queue.statements import Statements, cursor_of, statements_for
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.transactions import brief
 from errands.queue.waking import wake, wake_upkeep
@@ -98,13 +98,14 @@ def _write_halves(alias: str, records: Sequence[Record]) -> Written:
 
 @runs_again
 def _write(alias: str, records: Sequence[Record]) -> Written:
-    statements = statements_for(connections[alias])
+    connection = connections[alias]
+    statements = statements_for(connection)
     with _transaction(alias, records) as cursor:
         done = record(statements, cursor, records)
     if any(map(_makes_ready, records)):
-        wake(alias)
+        wake(connection)
     if due := [due_at for each in records if (due_at := _due_at(each)) is not None]:
-        wake_upkeep(alias, min(due))
+        wake_upkeep(connection, min(due))
     missing = [
         each for each in records if each.id not in done and _is_of_an_attempt(each)
     ]
@@ -134,7 +135,7 @@ def _transaction(
     is_one_kind = len(set(map(type, records))) == 1
     is_one_statement = is_one_kind and not any(map(_needs_more, records))
     if is_one_statement and statements_for(connection).moves_at_once:
-        return connection.cursor()
+        return cursor_of(connection)
     return brief(alias)
 
 

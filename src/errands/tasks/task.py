@@ -14,7 +14,8 @@ from typing import Any
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 from django.tasks import Task as DjangoTask
-from django.tasks import TaskResult
+from django.tasks import TaskResult, task_backends
+from django.tasks.backends.base import BaseTaskBackend
 from django.utils.module_loading import import_string
 
 from errands import instants
@@ -121,6 +122,11 @@ class Task(DjangoTask):
             changes["options"] = self.options.overridden(options)
         return replace(self, **changes)
 
+    def get_backend(self) -> BaseTaskBackend:
+        """Return the backend of its alias; Django's own imports something each time."""
+        backend: BaseTaskBackend = task_backends[self.backend]
+        return backend
+
     def enqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
         """Store one call, in the caller's transaction where the engine can."""
         wire_args, wire_kwargs = self.encode_call(args, kwargs)
@@ -170,7 +176,7 @@ class Task(DjangoTask):
     ) -> tuple[list[Any], dict[str, Any]]:
         """Check a call against the signature and return it as plain JSON."""
         called = self.call_signature
-        check_call(called, args, kwargs, name=self.name)
+        check_call(called, args, kwargs, name=self.func.__name__)
         if not args and not kwargs:
             return [], {}
         return encode_call(args, kwargs, names=positional_names(called))

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from queue import Empty
 
-from django.db import Error
+from django.db import Error, connections
 
 from errands.conf import settings
 from errands.queue.rescuing import rescue_lost
@@ -114,7 +114,7 @@ class Upkeep(threading.Thread):
         if not self._store.stage(STAGE_BATCH):
             return ELSEWHERE_SECONDS
         self._workplace.bells.courier.ring()
-        wake(self._store.alias)
+        wake(connections[self._store.alias])
         return 0.0
 
     def _look_for_suspects(self) -> None:

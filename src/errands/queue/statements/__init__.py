@@ -2,13 +2,14 @@
 
 from django.core.exceptions import ImproperlyConfigured
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 from errands.queue.statements.interface import Statements
 from errands.queue.statements.mysql import MySQLStatements
 from errands.queue.statements.postgresql import PostgreSQLStatements
 from errands.queue.statements.sqlite import SQLiteStatements
 
-__all__ = ["Statements", "statements_for"]
+__all__ = ["Statements", "cursor_of", "statements_for"]
 
 DATABASES: dict[str, Statements] = {
     "mysql": MySQLStatements(),
@@ -27,3 +28,8 @@ def statements_for(connection: BaseDatabaseWrapper) -> Statements:
             "MariaDB, MySQL or SQLite, for the tasks alone with "
             "TASKS[…]['OPTIONS'] = {'DATABASE': alias} if need be."
         ) from None
+
+
+def cursor_of(connection: BaseDatabaseWrapper) -> CursorWrapper:
+    """Return a cursor for the statements of a connection's database."""
+    return statements_for(connection).cursor(connection)

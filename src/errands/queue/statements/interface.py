@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from errands.queue.claims import Claim
@@ -97,6 +98,10 @@ class Statements(ABC):
 
     Waits for a transaction that holds the same key and has not ended.
     """
+
+    def cursor(self, connection: BaseDatabaseWrapper) -> CursorWrapper:
+        """Return a cursor for these statements."""
+        return connection.cursor()
 
     def has_collided(self, error: Exception) -> bool:
         """Return whether another transaction was in the way of this one.

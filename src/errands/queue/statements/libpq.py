@@ -1,20 +1,21 @@
-"""What only psycopg 3 can tell of its connection, or do in C: it shows us libpq.
+"""What psycopg 3 lets us say to libpq, past its cursors.
 
 Imported where there is another database too, so it imports psycopg when it is used.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 
 from errands.queue.statements.rows import Parameter
 
-NO_TRANSACTION = 0  # A number of libpq.
+# Numbers of libpq.
+NO_TRANSACTION, IN_TRANSACTION = 0, 2
+FATAL_ERROR = 7
 
-type Quoting = Callable[[str], str]
+type Texts = list[bytes | None]
 
 
 def is_outside_transactions(connection: BaseDatabaseWrapper) -> bool:
@@ -29,27 +30,59 @@ def is_outside_transactions(connection: BaseDatabaseWrapper) -> bool:
     return bool(driver.autocommit and pgconn.transaction_status == NO_TRANSACTION)
 
 
-def quoting(cursor: CursorWrapper) -> Quoting | None:
-    """Return what quotes texts for a connection; None where it is not psycopg 3's.
+def is_open(driver: Any) -> bool:
+    """Return whether libpq takes a statement as it is.
 
-    The driver takes 0.1 ms to bind a row in Python; libpq quotes in C.
+    Not where psycopg has to send BEGIN first, where a statement has failed or was
+    left behind, and while several are sent at once.
     """
-    pgconn = getattr(getattr(cursor.cursor, "connection", None), "pgconn", None)
-    if pgconn is None:
-        return None
-    escape = _escaping()(pgconn).escape_literal
-    return lambda text: escape(text.encode()).decode()
+    pgconn = driver.pgconn
+    status = pgconn.transaction_status
+    is_begun = status == IN_TRANSACTION or (
+        status == NO_TRANSACTION and driver.autocommit
+    )
+    return is_begun and not pgconn.pipeline_status
 
 
-def literal(value: Parameter, quote: Quoting) -> str:
-    """Return a value as SQL."""
-    if value is None:
-        return "NULL"
-    return str(value) if isinstance(value, int) else quote(str(value))
+def texts(values: Sequence[Parameter]) -> Texts | None:
+    """Return values as libpq takes them; None where it would cut one at a NUL."""
+    wires = [None if value is None else str(value).encode() for value in values]
+    return None if b"\0" in b"".join(filter(None, wires)) else wires
+
+
+def run(driver: Any, send: Callable[..., None], *arguments: object) -> Any:
+    """Send a statement and return its result; errors are psycopg's.
+
+    Waits as psycopg does: notifications are heard, and Ctrl-C cancels the statement.
+    """
+    psycopg = _psycopg()
+    with driver.lock:
+        send(*arguments)
+        results = driver.wait(psycopg.execute(driver.pgconn))
+    for result in results:
+        if result.status == FATAL_ERROR:
+            raise psycopg.error_from_result(result)
+    return results[-1]
+
+
+def rows(result: Any, cursor: Any) -> list[tuple[Any, ...]]:
+    """Return the rows of a result as a cursor of psycopg's would."""
+    transformer = _psycopg().transformer(cursor)
+    transformer.set_pgresult(result)
+    found: list[tuple[Any, ...]] = transformer.load_rows(0, result.ntuples, tuple)
+    return found
+
+
+class _Psycopg(NamedTuple):
+    execute: Callable[..., Any]
+    error_from_result: Callable[..., Exception]
+    transformer: Callable[..., Any]
 
 
 @cache
-def _escaping() -> Any:
-    from psycopg.pq import Escaping
+def _psycopg() -> _Psycopg:
+    from psycopg.adapt import Transformer
+    from psycopg.errors import error_from_result
+    from psycopg.generators import execute
 
-    return Escaping
+    return _Psycopg(execute, error_from_result, Transformer)

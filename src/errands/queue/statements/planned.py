@@ -15,18 +15,15 @@ anew, the next time after twice as many uses.
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from math import inf
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from django.db import DatabaseError
-from django.db.backends.utils import CursorWrapper
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from errands.queue.statements.libpq import is_outside_transactions, literal, quoting
-from errands.queue.statements.rows import Parameter
+from errands.queue.statements.libpq import NO_TRANSACTION, Texts, run
 
 logger = logging.getLogger("errands.queue")
 
@@ -50,105 +47,101 @@ class Preparation:
     uses: int = 0
     quickest: float = inf
     """The seconds that took at least, for a few rows."""
-    rows: int = 0
-    """How many rows it had the last time."""
+    is_due: bool = False
+    """Whether to prepare it the next time."""
     is_prepared: bool = False
     is_outdated: bool = False
     """Whether the server still has it from before."""
-
-    @property
-    def is_due(self) -> bool:
-        """Whether to prepare it now."""
-        return not self.is_prepared and self.uses >= self.before
-
-    @property
-    def is_useful(self) -> bool:
-        """Whether to carry it out as it is prepared."""
-        return self.is_prepared and self.rows <= FEW_ROWS
+    brought_many: bool = False
+    """Whether it had more than a few rows the last time."""
 
     def note(self, seconds: float, rows: int, *, is_planned: bool) -> None:
         """Note how it went; as planned it took far too long: plan it anew later."""
-        self.rows = rows
-        if rows > FEW_ROWS:
+        self.brought_many = rows > FEW_ROWS
+        if self.brought_many:
             return
         if not is_planned:
             self.uses += 1
             self.quickest = min(self.quickest, seconds)
+            self.is_due = not self.is_prepared and self.uses >= self.before
         elif seconds > SLOW_SECONDS + SLOW_TIMES * self.quickest:
             self.before = min(2 * self.before, MOST_USES_BEFORE)
             self.uses, self.quickest = 0, inf
             self.is_prepared, self.is_outdated = False, True
 
 
-class Planned:
-    """A statement, prepared on connections that need it often."""
+class Planned(str):
+    """A statement, prepared on connections that need it often.
+
+    It is the text, with ``%s`` for each value, that any cursor takes.
+    """
+
+    __slots__ = ("_name", "_preparations", "_prepared")
+
+    def __new__(cls, name: str, statement: str) -> "Planned":
+        """``name`` is what its prepared statements are called on the server."""
+        del name
+        return super().__new__(cls, statement)
 
     def __init__(self, name: str, statement: str) -> None:
-        """``statement`` has ``%s`` for each value, as a cursor takes it."""
-        self.statement = statement
         places = tuple(f"${number + 1}" for number in range(statement.count("%s")))
-        self._prepared = statement % places
+        self._prepared = (statement % places).encode()
         # Old code and new may meet on a connection of a pool.
-        digest = blake2b(self._prepared.encode(), digest_size=4).hexdigest()
-        self._name = f"errands_{name}_{digest}"
+        digest = blake2b(self._prepared, digest_size=4).hexdigest()
+        self._name = f"errands_{name}_{digest}".encode()
         self._preparations: WeakKeyDictionary[Any, Preparation] = WeakKeyDictionary()
 
-    def execute(self, cursor: CursorWrapper, values: Sequence[Parameter]) -> None:
-        """Carry it out with numbers and texts."""
-        quote = quoting(cursor)
-        if quote is None:
-            cursor.execute(self.statement, values)
-        else:
-            self.execute_with(cursor, [literal(value, quote) for value in values])
-
-    def execute_with(self, cursor: CursorWrapper, literals: Sequence[str]) -> None:
-        """Carry it out with values that are SQL already."""
-        preparation = self._preparation(cursor)
+    def carry_out(self, connection: BaseDatabaseWrapper, wires: Texts) -> Any:
+        """Carry it out with texts; return libpq's result. Errors are psycopg's."""
+        driver = connection.connection
+        preparation = self._preparation(connection)
+        if preparation is None:
+            return self._sent(driver, wires)
         began = time.perf_counter()
-        is_planned = bool(
-            preparation and self._has_executed(cursor, preparation, literals)
-        )
+        result = self._sent_as_planned(connection, preparation, wires)
+        is_planned = result is not None
         if not is_planned:
             began = time.perf_counter()
-            cursor.execute(self.statement % tuple(literals))
-        if preparation:
-            seconds = time.perf_counter() - began
-            preparation.note(seconds, cursor.rowcount, is_planned=is_planned)
+            result = self._sent(driver, wires)
+        seconds = time.perf_counter() - began
+        preparation.note(seconds, result.command_tuples or 0, is_planned=is_planned)
+        return result
 
-    def _has_executed(
-        self, cursor: CursorWrapper, preparation: Preparation, literals: Sequence[str]
-    ) -> bool:
-        """Carry it out as it is prepared; False where it was not carried out."""
+    def _sent(self, driver: Any, wires: Texts) -> Any:
+        return run(driver, driver.pgconn.send_query_params, self._prepared, wires)
+
+    def _sent_as_planned(
+        self, connection: BaseDatabaseWrapper, preparation: Preparation, wires: Texts
+    ) -> Any:
+        """Carry it out as it is prepared; None where it was not carried out."""
+        driver = connection.connection
         try:
             if preparation.is_due:
-                self._prepare(cursor, preparation)
-            if preparation.is_useful:
-                cursor.execute(f"EXECUTE {self._name} ({', '.join(literals)})")
-        except DatabaseError as error:
-            if getattr(error.__cause__, "sqlstate", None) not in REFUSALS:
+                self._prepare(driver, preparation)
+            if preparation.is_prepared and not preparation.brought_many:
+                return run(driver, driver.pgconn.send_query_prepared, self._name, wires)
+        except Exception as error:
+            if getattr(error, "sqlstate", None) not in REFUSALS:
                 raise
-            alias = cursor.db.alias
+            alias = connection.alias
             _refused_by.add(alias)
             logger.info("%r keeps no prepared statements: none is used there", alias)
-            return False
-        return preparation.is_useful
+        return None
 
-    def _prepare(self, cursor: CursorWrapper, preparation: Preparation) -> None:
-        """Prepare it, past the site: it must not count as a query of its own."""
-        with cursor.db.wrap_database_errors:
-            if preparation.is_outdated:
-                cursor.connection.execute(f"DEALLOCATE {self._name}")
-            cursor.connection.execute(f"PREPARE {self._name} AS {self._prepared}")
-        preparation.is_prepared = True
+    def _prepare(self, driver: Any, preparation: Preparation) -> None:
+        if preparation.is_outdated:
+            driver.execute(f"DEALLOCATE {self._name.decode()}")
+        run(driver, driver.pgconn.send_prepare, self._name, self._prepared)
+        preparation.is_prepared, preparation.is_due = True, False
 
-    def _preparation(self, cursor: CursorWrapper) -> Preparation | None:
-        """Return how far this connection is; None where nothing may be prepared."""
-        driver, database = cursor.connection, cursor.db
-        if database.alias in _refused_by or not is_outside_transactions(database):
+    def _preparation(self, connection: BaseDatabaseWrapper) -> Preparation | None:
+        """Return how far a connection is; None where nothing may be prepared."""
+        driver, alias = connection.connection, connection.alias
+        if alias in _refused_by or driver.pgconn.transaction_status != NO_TRANSACTION:
             return None
         preparation = self._preparations.get(driver)
         if preparation is None:
-            if database.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
+            if connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
                 return None
             preparation = self._preparations[driver] = Preparation()
         return preparation

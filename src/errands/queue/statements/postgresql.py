@@ -6,21 +6,20 @@ are one statement each, so they cost one round trip and one commit.
 """
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 from uuid import UUID
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from errands.instants import from_site
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
-from errands.queue.statements.interface import Statements
-from errands.queue.statements.libpq import literal, quoting
+from errands.queue.statements.cursors import open_cursor
+from errands.queue.statements.interface import ONE_ROW, Statements
 from errands.queue.statements.planned import Planned
 from errands.queue.statements.rows import (
     CALL_COLUMNS,
@@ -59,19 +58,10 @@ FROM ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * 4)})
 ORDER BY position
 """
 
-PLAIN = re.compile(r'[\w.:,@/+"{}\[\] -]*', re.ASCII)
-
-# In the order of insert_one; it is told what is the same for many calls together.
-ROW = (
-    "uuid, payload, enqueued_at, queue, precedence, path, run_at, max_attempts, state, "
-    "metadata, concurrency_limit, at_most_once, unique_key, concurrency_key"
+INSERT_ONE = Planned("insert", f"INSERT INTO {ONE_ROW}")
+INSERT_ONE_UNLESS_LIVE = Planned(
+    "insert", f"INSERT INTO {ONE_ROW} ON CONFLICT DO NOTHING"
 )
-ONE_ROW = (
-    f"INSERT INTO errands_task ({ROW}, {ZEROED_COLUMNS}) "
-    f"VALUES ({', '.join(['%s'] * 14)}, {ZEROES})"
-)
-INSERT_ONE = Planned("insert", ONE_ROW)
-INSERT_ONE_UNLESS_LIVE = Planned("insert", f"{ONE_ROW} ON CONFLICT DO NOTHING")
 
 INSERT_MANY = f"""
 INSERT INTO errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS})
@@ -262,6 +252,10 @@ class PostgreSQLStatements(Statements):
     keeps_dead_entries = True
     moves_at_once = True
 
+    def cursor(self, connection: BaseDatabaseWrapper) -> CursorWrapper:
+        """Return a cursor that plans what is ``Planned``."""
+        return open_cursor(connection)
+
     def has_collided(self, error: Exception) -> bool:
         """Return whether another transaction was in the way of this one."""
         return getattr(error.__cause__, "sqlstate", None) in COLLISIONS
@@ -286,18 +280,9 @@ class PostgreSQLStatements(Statements):
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
     ) -> None:
-        """Insert one row, with its values in the text where that is safe."""
-        queue, rank, path, enqueued_at, *rest = row
-        shared = _literals(queue, rank, path, *rest, *call[2:])
-        quote = quoting(cursor)
-        if quote is None or shared is None:
-            super().insert_one(cursor, row, call)
-            return
+        """Insert one row, planned."""
         insert = INSERT_ONE if call.unique_key is None else INSERT_ONE_UNLESS_LIVE
-        payload = quote(call.payload)
-        insert.execute_with(
-            cursor, [f"'{call.uuid}'", payload, f"'{enqueued_at}'", *shared]
-        )
+        cursor.execute(insert, [*call, *row])
 
     def insert_many(
         self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]
@@ -314,7 +299,7 @@ class PostgreSQLStatements(Statements):
         queue: list[Parameter] = [] if wanted.queue is None else [wanted.queue]
         ranks = [wanted.min_rank, wanted.after_id, wanted.max_rank]
         values = [*queue, *ranks, wanted.limit, wanted.worker]
-        claim.execute(cursor, values)
+        cursor.execute(claim, values)
         rows = cursor.fetchall()
         taken = [row for row in rows if row[1] is not None]
         keyed = [(row[0], row[17]) for row in rows if row[1] is None]
@@ -353,7 +338,7 @@ class PostgreSQLStatements(Statements):
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Move running rows to the results; return the ids moved."""
         columns = zip(*(record.columns for record in records), strict=True)
-        FINISH.execute(cursor, [_column(values) for values in columns])
+        cursor.execute(FINISH, [_column(values) for values in columns])
         return {row[0] for row in cursor.fetchall()}
 
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
@@ -400,15 +385,6 @@ def _column(values: Sequence[Parameter]) -> str:
 def _selected(wanted: ClaimFilter) -> list[Parameter]:
     queue: list[Parameter] = [] if wanted.queue is None else [wanted.queue]
     return [*queue, wanted.min_rank, wanted.max_rank]
-
-
-@lru_cache(maxsize=1024)
-def _literals(*values: Parameter) -> tuple[str, ...] | None:
-    """Return values as SQL; None where a text is not plain enough for quotes."""
-    texts = [value for value in values if isinstance(value, str)]
-    if not all(map(PLAIN.fullmatch, texts)):
-        return None
-    return tuple(literal(value, "'{}'".format) for value in values)
 
 
 def _lock_number(key: str) -> int:
