@@ -24,7 +24,7 @@ def claim(worker):
 @pytest.fixture
 def running(claim):
     call = Payload.parse(claim.payload)
-    return running_result(claim, call, worker_name="anna", backend="default")
+    return running_result(tasks.add, claim, call, worker_name="anna", backend="default")
 
 
 def read(result: TaskResult) -> dict[str, object]:

@@ -160,7 +160,7 @@ class SharedWorker:
             task = registry.find(claim.path)
             assert task is not None
             call = Payload.parse(claim.payload)
-            result = self.store.backend.result_for(claim, call, "hand")
+            result = self.store.backend.result_for(task, claim, call, worker_name="hand")
             started_at = instants.now()
             outcome = perform(
                 task, result, Terms(token=claim.token, control=self.control)

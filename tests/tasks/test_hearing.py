@@ -1,7 +1,5 @@
 """A signal that nobody hears is not sent."""
 
-from types import SimpleNamespace
-
 import pytest
 from django.tasks.signals import (
     log_task_enqueued,
@@ -10,7 +8,7 @@ from django.tasks.signals import (
     task_started,
 )
 
-from errands.tasks.hearing import LOGGING, is_heard, is_success_heard
+from errands.tasks.hearing import LOGGING, is_heard
 
 
 @pytest.fixture(autouse=True)
@@ -31,21 +29,6 @@ def test_the_log_hears_what_is_of_its_level(caplog):
 
     with caplog.at_level("DEBUG", "django.tasks"):
         assert is_heard(task_enqueued)
-
-
-def test_a_success_is_heard_by_the_log_by_jobs_and_by_receivers(caplog):
-    caplog.set_level("WARNING", "django.tasks")
-    plain = SimpleNamespace(is_cooperative=False)
-    of_a_job = SimpleNamespace(is_cooperative=True)
-
-    assert not is_success_heard(plain)
-    assert is_success_heard(of_a_job)
-
-    with caplog.at_level("INFO", "django.tasks"):
-        assert is_success_heard(plain)
-
-    task_finished.connect(lambda **sent: None, weak=False, sender=object)
-    assert is_success_heard(plain)
 
 
 def test_a_receiver_besides_the_log_hears(caplog):

@@ -190,12 +190,13 @@ class DatabaseBackend(BaseTaskBackend):
         """Check the backend's options and its database."""
         return queue_checks.check_backend(self, known_options=OPTIONS)
 
-    def result_for(self, claim: Claim, call: Payload, worker_name: str) -> TaskResult:
-        """Return the RUNNING result of a claim, for its attempt and signals.
-
-        ``UnknownTask`` where this process has no task of its path.
-        """
-        return running_result(claim, call, worker_name=worker_name, backend=self.alias)
+    def result_for(
+        self, task: DjangoTask, claim: Claim, call: Payload, *, worker_name: str
+    ) -> TaskResult:
+        """Return the RUNNING result of a claim of a task, for its attempt and signals."""
+        return running_result(
+            task, claim, call, worker_name=worker_name, backend=self.alias
+        )
 
     def finished_result(self, result: TaskResult, settlement: Settlement) -> None:
         """Bring a claim's result up to what its settlement says."""

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -24,7 +23,7 @@ __all__ = ["EVERY_QUEUE", "Claim", "Payload", "Selection", "Settlement"]
 
 RETURN_VALUE_LIMIT = 1_048_576
 COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-DECODER = json.JSONDecoder()
+SCAN: Any = vars(json.JSONDecoder())["scan_once"]
 CRASH = f"{TaskCrashed.__module__}.{TaskCrashed.__qualname__}"
 LOSS = f"{WorkerLost.__module__}.{WorkerLost.__qualname__}"
 
@@ -102,11 +101,11 @@ def dump_ending(carried: Mapping[str, str], options: Mapping[str, Any]) -> str:
 
 def _loaded(text: str) -> Any:
     """Read JSON, in half the time where nothing stands around it, as usual."""
-    with suppress(ValueError):
-        stored, end = DECODER.raw_decode(text)
-        if end == len(text):
-            return stored
-    return json.loads(text)
+    try:
+        stored, end = SCAN(text, 0)
+    except (StopIteration, ValueError):
+        end = -1
+    return stored if end == len(text) else json.loads(text)
 
 
 @lru_cache(maxsize=1024)

@@ -105,6 +105,10 @@ def record_of(settlement: Settlement) -> Record:
     """Return what a settlement writes."""
     claim, outcome = settlement.claim, settlement.outcome
     match outcome:
+        # First, as nearly all are.
+        case Succeeded(return_value):
+            returned = "null" if return_value is None else json.dumps(return_value)
+            return _ended(settlement, ResultStatus.SUCCEEDED, return_value=returned)
         case Snoozed(after):
             due_at, name = settlement.finished_at + after, settlement.worker_name
             given_back = released(claim, due_at=due_at, worker_name=name)
@@ -124,9 +128,6 @@ def record_of(settlement: Settlement) -> Record:
                 started_at=claim.started_at or settlement.started_at,
                 metadata=settlement.metadata,
             )
-        case Succeeded(return_value):
-            returned = "null" if return_value is None else json.dumps(return_value)
-            return _ended(settlement, ResultStatus.SUCCEEDED, return_value=returned)
         case _:
             errors = _errors(claim, outcome.error)
             return _ended(settlement, STATUSES[type(outcome)], errors=errors)
@@ -271,20 +272,21 @@ def _ended(
     claim, finished_at, keep = settlement.claim, settlement.finished_at, settlement.keep
     if keep is None:
         keep = site_keeps_nothing(has_succeeded=status == ResultStatus.SUCCEEDED)
+    # By position: by name takes twice as long.
     return Finish(
-        id=claim.id,
-        token=claim.token,
-        status=status,
-        attempt=claim.attempt,
-        crashes=claim.crashes,
-        errors=errors or _errors(claim),
-        worker_ids=_workers(claim, settlement.worker_name),
-        return_value=return_value,
-        started_at=claim.started_at or settlement.started_at,
-        finished_at=finished_at,
-        metadata=settlement.metadata,
-        expires_at=expiry(finished_at, keep),
-        concurrency_key=claim.concurrency_key,
+        claim.id,
+        claim.token,
+        status,
+        claim.attempt,
+        claim.crashes,
+        errors or _errors(claim),
+        _workers(claim, settlement.worker_name),
+        return_value,
+        claim.started_at or settlement.started_at,
+        finished_at,
+        settlement.metadata,
+        None if keep is None else expiry(finished_at, keep),
+        claim.concurrency_key,
     )
 
 

@@ -247,11 +247,11 @@ def result_if_known(stored: StoredResult, *, backend: str) -> DatabaseTaskResult
 
 
 def running_result(
-    claim: Claim, call: Payload, *, worker_name: str, backend: str
+    task: DjangoTask, claim: Claim, call: Payload, *, worker_name: str, backend: str
 ) -> DatabaseTaskResult:
-    """Return the result of a claim whose attempt begins."""
+    """Return the result of a claim whose attempt at the task begins."""
     task = _as_enqueued(
-        _known(claim.path, claim.uuid),
+        task,
         priority=claim.priority,
         queue_name=claim.queue,
         run_after=_shown(claim.run_at),

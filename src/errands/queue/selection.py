@@ -9,6 +9,7 @@
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 from errands.queue.limits import NAME_LIMIT
 from errands.text import clean_line
@@ -27,6 +28,7 @@ class Term:
     limit: int | None = None
 
     @classmethod
+    @cache
     def parse(cls, word: str) -> "Term":
         """Read ``mail``, ``mail*``, ``*`` or one of them with ``:2``."""
         pattern, colon, limit = (part.strip() for part in word.partition(":"))
@@ -68,6 +70,7 @@ class Selection:
     max_priority: int | None = None
 
     @classmethod
+    @cache
     def parse(
         cls,
         queues: str = EVERY_QUEUE,

@@ -102,9 +102,10 @@ def _write(alias: str, records: Sequence[Record]) -> Written:
     statements = statements_for(connection)
     with _transaction(alias, records) as cursor:
         done = record(statements, cursor, records)
-    if any(map(_makes_ready, records)):
+    requeued = [each for each in records if isinstance(each, Requeue)]
+    if _has_key(records) or any(each.state == TaskState.READY for each in requeued):
         wake(connection)
-    if due := [due_at for each in records if (due_at := _due_at(each)) is not None]:
+    if due := [due_at for each in requeued if (due_at := _due_at(each)) is not None]:
         wake_upkeep(connection, min(due))
     missing = [
         each for each in records if each.id not in done and _is_of_an_attempt(each)
@@ -132,23 +133,17 @@ def _transaction(
 ) -> AbstractContextManager[CursorWrapper]:
     """Return one transaction; none where one statement does it all."""
     connection = connections[alias]
-    is_one_kind = len(set(map(type, records))) == 1
-    is_one_statement = is_one_kind and not any(map(_needs_more, records))
-    if is_one_statement and statements_for(connection).moves_at_once:
+    requeued = [each for each in records if isinstance(each, Requeue)]
+    is_one_kind = len(requeued) in {0, len(records)}
+    needs_more = _has_key(records) or any(each.unless_started for each in requeued)
+    if is_one_kind and not needs_more and statements_for(connection).moves_at_once:
         return cursor_of(connection)
     return brief(alias)
 
 
-def _needs_more(record: Record) -> bool:
-    """Return whether writing it takes more than one statement."""
-    is_fragile = isinstance(record, Requeue) and record.unless_started
-    return is_fragile or record.concurrency_key is not None
-
-
-def _makes_ready(record: Record) -> bool:
-    """Return whether writing it may give others something to claim."""
-    is_ready = isinstance(record, Requeue) and record.state == TaskState.READY
-    return is_ready or record.concurrency_key is not None
+def _has_key(records: Sequence[Record]) -> bool:
+    """Return whether a record ends a share of a limit: others may take its slot."""
+    return any(each.concurrency_key is not None for each in records)
 
 
 def _length(record: Record) -> int:

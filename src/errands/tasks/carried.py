@@ -22,6 +22,8 @@ from django.utils import timezone, translation
 BUILT_IN = ("language", "time_zone")
 OFFSET = re.compile(r"[+-]\d\d:\d\d")
 
+UNCHANGED = nullcontext()
+
 type Carried = Mapping[str, str]
 
 
@@ -72,13 +74,13 @@ def activated(carried: Carried) -> AbstractContextManager[None]:
     nothing need be asked to know that.
     """
     if not copy_context() and carried == _as_begun():
-        return nullcontext()
+        return UNCHANGED
     differing = [
         (context, text)
         for name, text in carried.items()
         if (context := _registered.get(name)) is not None and context.capture() != text
     ]
-    return _activated(differing) if differing else nullcontext()
+    return _activated(differing) if differing else UNCHANGED
 
 
 def _check(name: object, context: CarriedContext) -> None:

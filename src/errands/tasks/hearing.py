@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.dispatch import Signal
-from django.tasks import Task, signals
+from django.tasks import signals
 
 from errands.tasks.ending import log_end
 
@@ -36,11 +36,6 @@ def is_heard(signal: Signal) -> bool:
     """Return False where sending the signal would reach nobody."""
     usual, level = LOGGING[signal]
     return signal.receivers != usual.receivers or logger.isEnabledFor(level)
-
-
-def is_success_heard(task: Task) -> bool:
-    """Return False where telling that a task has succeeded would reach nobody."""
-    return getattr(task, "is_cooperative", False) or is_heard(signals.task_finished)
 
 
 def connect_to_ends(receiver: Callable[..., Any], *, dispatch_uid: str) -> None:

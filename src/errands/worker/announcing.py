@@ -8,7 +8,6 @@ from django.dispatch import Signal
 from django.tasks import TaskResult
 from django.tasks.signals import task_finished
 
-from errands.tasks.hearing import is_success_heard
 from errands.tasks.outcomes import (
     Cancelled,
     Discarded,
@@ -32,13 +31,17 @@ SIGNALS: dict[type[Outcome], tuple[Signal, ...]] = {
 }
 
 
-def is_of_interest(attempted: Attempted) -> bool:
-    """Return False where announcing an attempt would reach nobody."""
+def is_of_interest(attempted: Attempted, *, is_success_heard: bool) -> bool:
+    """Return False where announcing an attempt would reach nobody.
+
+    Of a success, ``is_success_heard`` says whether anybody but jobs would hear.
+    """
     result = attempted.result
     if result is None:
         return False
-    has_succeeded = isinstance(attempted.settlement.outcome, Succeeded)
-    return not has_succeeded or is_success_heard(result.task)
+    if is_success_heard or not isinstance(attempted.settlement.outcome, Succeeded):
+        return True
+    return getattr(result.task, "is_cooperative", False)
 
 
 class Announcer:

@@ -17,7 +17,6 @@ from errands.tasks.context import dump_metadata
 from errands.tasks.interrupting import Control
 from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import Interrupted, Outcome, Retry, Snoozed, Succeeded
-from errands.tasks.signature import is_coroutine
 from errands.worker.connections import kept
 from errands.worker.workplace import Attempted
 
@@ -35,6 +34,7 @@ class Attempt:
         "claim",
         "context",
         "control",
+        "is_async",
         "options",
         "result",
         "started_at",
@@ -45,6 +45,8 @@ class Attempt:
     task: Task
     call: Payload
     options: TaskOptions
+    is_async: bool
+    """Whether it is awaited on the event loop."""
     control: Control
     result: TaskResult
 
@@ -53,12 +55,7 @@ class Attempt:
         self.worker = worker
         self.started_at = instants.now()
         self.context: Context = copy_context()
-        self._metadata = self._dumped_metadata()
-
-    @property
-    def is_async(self) -> bool:
-        """Whether it is awaited on the event loop."""
-        return is_coroutine(self.task.func)
+        self._metadata = self._dumped_metadata() if claim.metadata else "{}"
 
     @property
     def timeout(self) -> timedelta | None:
@@ -122,6 +119,8 @@ class Attempt:
         )
 
     def _changed_metadata(self) -> str | None:
+        if self._metadata == "{}" and not self.claim.metadata:
+            return None
         text = self._dumped_metadata()
         return None if text == self._metadata else text
 
@@ -136,13 +135,12 @@ class Attempt:
             logger.exception("Task id=%s: its metadata is not stored", self.claim.uuid)
             return None
 
-    @property
-    def _has_keep(self) -> bool:
-        is_known = hasattr(self, "options")
-        return is_known and (self.options.keep is not None or "keep" in self.call.options)
-
     def _keep(self, outcome: Outcome) -> timedelta | None:
-        if not self._has_keep or isinstance(outcome, Interrupted | Retry | Snoozed):
+        if not hasattr(self, "options"):
+            return None
+        if self.options.keep is None and "keep" not in self.call.options:
+            return None
+        if isinstance(outcome, Interrupted | Retry | Snoozed):
             return None
         has_succeeded = isinstance(outcome, Succeeded)
         options = self.call.options

@@ -35,6 +35,7 @@ from errands.tasks.outcomes import AttemptError, Cancelled, Failed, Outcome, Sno
 from errands.tasks.rates import Rate
 from errands.tasks.registry import registry
 from errands.tasks.signals import tell
+from errands.tasks.signature import is_coroutine
 from errands.worker import leftovers
 from errands.worker.attempt import Attempt
 from errands.worker.cancelling import AttemptTask
@@ -43,7 +44,7 @@ from errands.worker.connections import (
     kept,
     renew_connections,
 )
-from errands.worker.mysql_sessions import closed_when_cut_off
+from errands.worker.mysql_sessions import aliases_of_mysql, closed_when_cut_off
 from errands.worker.oversight import Oversight, Watch
 from errands.worker.surroundings import Surroundings
 from errands.worker.transactional import in_one_transaction
@@ -113,7 +114,7 @@ class Attempts:
         try:
             if attempt.is_async:
                 return attempt.context.run(async_to_sync(self._arun), attempt, place)
-            with self._oversight.of(attempt, place) as watch:
+            with Watch(self._oversight, attempt, place) as watch:
                 return attempt.context.run(self._run, attempt, watch)
         except BaseException as escaped:  # noqa: BLE001 - logged
             with suppress(Exception):
@@ -124,7 +125,7 @@ class Attempts:
         """Run an attempt at an async task on this loop; never raises."""
         try:
             await _renewed()
-            with self._oversight.of(attempt, place) as watch:
+            with Watch(self._oversight, attempt, place) as watch:
                 watch.start_time()
                 terms = self._terms(attempt)
                 outcome = await _alone(aperform(attempt.task, attempt.result, terms))
@@ -159,8 +160,10 @@ class Attempts:
             return attempt.ended(self._unknown(claim))
         claim.metadata.pop(MISSED_SINCE, None)
         attempt.task, attempt.call = task, Payload.parse(claim.payload)
-        attempt.options = options_of(task)
-        attempt.result = self._backend.result_for(claim, attempt.call, attempt.worker)
+        attempt.options, attempt.is_async = options_of(task), is_coroutine(task.func)
+        attempt.result = self._backend.result_for(
+            task, claim, attempt.call, worker_name=attempt.worker
+        )
         if (wait := self._wait_for_rate(attempt.call)) is not None:
             return attempt.ended(_not_before(claim, wait))
         attempt.control = Control(self._workplace.stop.control)
@@ -187,8 +190,11 @@ class Attempts:
     def _performed(self, attempt: Attempt, watch: Watch) -> Outcome:
         # Not before: SQLite lets one transaction after the other begin.
         watch.start_time()
+        terms = self._terms(attempt)
+        if not aliases_of_mysql():
+            return perform(attempt.task, attempt.result, terms)
         with closed_when_cut_off():
-            return perform(attempt.task, attempt.result, self._terms(attempt))
+            return perform(attempt.task, attempt.result, terms)
 
     def _terms(self, attempt: Attempt) -> Terms:
         claim = attempt.claim

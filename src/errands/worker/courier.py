@@ -28,12 +28,14 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 
 from django.db import Error
+from django.tasks.signals import task_finished
 
 from errands import instants
 from errands.queue.claims import Claim, Settlement
 from errands.queue.picking import Picker
 from errands.queue.rescuing import tell_if_ended
 from errands.queue.suspects import IdlePicker, SuspectPicker
+from errands.tasks.hearing import is_heard
 from errands.tasks.outcomes import Interrupted, Outcome, Snoozed
 from errands.worker.announcing import Announcer, is_of_interest
 from errands.worker.connections import renew_after_outage
@@ -218,25 +220,29 @@ class Courier:
         to_settle = [each for each in self._unsettled if not each.is_settled]
         settled = self._store.settle([each.settlement for each in to_settle])
         acknowledged: list[type[Outcome]] = []
+        acknowledge = partial(self._acknowledge, is_success_heard=is_heard(task_finished))
         for attempted in self._unsettled:
             claim = attempted.settlement.claim
             if attempted.is_settled:
-                acknowledged.append(self._acknowledge(attempted))
-            elif claim.id in settled:
-                recorded = attempted._replace(settlement=settled[claim.id])
-                acknowledged.append(self._acknowledge(recorded))
+                acknowledged.append(acknowledge(attempted))
+            elif (recorded := settled.get(claim.id)) is not None:
+                if recorded is not attempted.settlement:
+                    attempted = attempted._replace(settlement=recorded)  # noqa: PLW2901
+                acknowledged.append(acknowledge(attempted))
             else:
                 _log_lost(claim)
         self._share.count(Counter(acknowledged))
         self._unsettled = []
         self._moved_at = time.monotonic()
 
-    def _acknowledge(self, attempted: Attempted) -> type[Outcome]:
+    def _acknowledge(
+        self, attempted: Attempted, *, is_success_heard: bool
+    ) -> type[Outcome]:
         outcome = attempted.settlement.outcome
         if isinstance(outcome, Interrupted | Snoozed):
             with suppress(Error):
                 tell_if_ended(self._store, attempted.settlement.claim)
-        elif is_of_interest(attempted):
+        elif is_of_interest(attempted, is_success_heard=is_success_heard):
             self._to_announce += 1
             self._workplace.inbox.put(attempted)
         return type(outcome)

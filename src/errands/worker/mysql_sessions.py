@@ -29,13 +29,13 @@ def closed_when_cut_off() -> AbstractContextManager[object]:
     One that was told to lock tables is closed when the attempt has ended.
     """
     stack = ExitStack()
-    for alias in _aliases_of_mysql():
+    for alias in aliases_of_mysql():
         stack.enter_context(connections[alias].execute_wrapper(_close_when_cut_off))
     return stack
 
 
 @cache
-def _aliases_of_mysql() -> tuple[str, ...]:
+def aliases_of_mysql() -> tuple[str, ...]:
     """Return those of this process: other databases may not even have a driver here."""
     databases = connections.settings.items()
     aliases = [alias for alias, each in databases if "mysql" in each["ENGINE"]]

@@ -40,13 +40,9 @@ class Oversight:
         self.workplace = workplace
         self.alarms = Alarms()
 
-    def of(self, attempt: Attempt, place: int) -> "Watch":
-        """Return a context manager in which an attempt can be ended from outside."""
-        return Watch(self, attempt, place)
-
 
 class Watch:
-    """One attempt under oversight, while it is entered."""
+    """One attempt, which can be ended from outside while this is entered."""
 
     __slots__ = ("_attempt", "_oversight", "_place", "_task", "_timeout")
 

@@ -305,8 +305,9 @@ class Statements(ABC):
         """Return a timestamp, as the driver tells it, as an aware instant."""
 
     def _claim(self, row: Row) -> Claim:
-        # By position, in the order of Claim's fields: by name takes twice as long.
-        instant = self.instant
+        # By position, in the order of Claim's fields: by name takes twice as long. What
+        # is empty, as nearly always, is not read.
+        instant, errors, names, metadata = self.instant, row[15], row[16], row[19]
         return Claim(
             row[0],
             as_uuid(row[1]),
@@ -320,12 +321,12 @@ class Statements(ABC):
             row[9],
             row[10],
             instant(row[11]),  # type: ignore[arg-type]
-            instant(row[12]),
-            instant(row[13]),
+            None if row[12] is None else instant(row[12]),
+            None if row[13] is None else instant(row[13]),
             instant(row[14]),
-            stored_errors(row[15]),
-            stored_names(row[16]),
-            stored_metadata(row[19]),
+            [] if errors == "[]" else stored_errors(errors),
+            [] if names == "[]" else stored_names(names),
+            {} if metadata == "{}" else stored_metadata(metadata),
             row[17],
             bool(row[18]),
             row[20] is not None,

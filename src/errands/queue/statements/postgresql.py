@@ -168,9 +168,8 @@ FINISH = Planned(
 WITH record AS (
     SELECT id::bigint, token::int, status::smallint, attempt::int, crashes::smallint,
         errors, worker_ids, return_value,
-        started_at::timestamp AT TIME ZONE 'UTC' AS started_at,
-        finished_at::timestamp AT TIME ZONE 'UTC' AS finished_at, metadata,
-        expires_at::timestamp AT TIME ZONE 'UTC' AS expires_at
+        started_at::timestamptz, finished_at::timestamptz, metadata,
+        expires_at::timestamptz
     FROM ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * 12)})
         AS records(id, token, status, attempt, crashes, errors, worker_ids,
             return_value, started_at, finished_at, metadata, expires_at)
@@ -189,6 +188,11 @@ FROM gone JOIN record ON record.id = gone.id
 RETURNING id
 """,
 )
+
+FINISHED = Finish._fields.index("expires_at") + 1
+INSTANTS = [
+    Finish._fields.index(name) for name in ("started_at", "finished_at", "expires_at")
+]
 
 REQUEUE = f"""
 UPDATE errands_task t SET run_at = record.run_at, attempt = record.attempt,
@@ -275,7 +279,8 @@ class PostgreSQLStatements(Statements):
 
     def instant(self, stored: Any) -> datetime | None:
         """Return a timestamp as an aware instant; Django has made it the site's."""
-        return None if stored is None else from_site(stored)
+        is_aware = stored is None or stored.tzinfo is not None
+        return stored if is_aware else from_site(stored)
 
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
@@ -337,7 +342,10 @@ class PostgreSQLStatements(Statements):
 
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Move running rows to the results; return the ids moved."""
-        columns = zip(*(record.columns for record in records), strict=True)
+        columns: list[Any] = [*zip(*records, strict=True)][:FINISHED]
+        for place in INSTANTS:
+            # One by one, the encoder would call Python for them.
+            columns[place] = [value and value.isoformat() for value in columns[place]]
         cursor.execute(FINISH, [_column(values) for values in columns])
         return {row[0] for row in cursor.fetchall()}
 
