@@ -15,24 +15,24 @@ class NotMeasured(Exception):
 type Measured = Callable[["Figures"], float]
 
 # What the profile of a bar shows that not every machine clears, and what would
-# have to change. Figures are of the machine of docs/benchmarks.md.
+# have to change.
 DRAINING = (
-    "A task costs 39 µs of Python (26 in its thread, 12 in the courier, a dozen things "
-    "of 0.5 to 2 µs) and 24 µs of the server (three index entries to claim, three to "
-    "settle). PgQueuer runs coroutines on one loop, and keeps no result, context, "
-    "metadata or worker of a task. More threads, other switch intervals, more claimed "
-    "ahead change nothing; settling and claiming on two connections at once gave 8 %, "
-    "at the price of two writers of the same rows. What would have to change: a result "
-    "that keeps less, or a Python without its lock."
+    "A task costs some 65 µs of Python (two thirds in its thread, the rest in the "
+    "courier: 150 functions, none of them above 2 µs) and 35 µs of the server (three "
+    "index entries to claim, three to settle), most of it at the same time. PgQueuer "
+    "runs coroutines on one loop, and keeps no result, context, metadata or worker of a "
+    "task. More threads, other switch intervals, more claimed ahead change nothing; "
+    "settling and claiming on two connections at once gave 8 %, at the price of two "
+    "writers of the same rows. What would have to change: a result that keeps less, or "
+    "a Python without its lock."
 )
 ENQUEUEING = (
-    "Of some 250 µs the server, its disk and libpq take 160, psycopg's cursor 35, "
-    "Django's 12, and 30 to 50 are ours: the call checked and encoded, its context, its "
-    "options, its result. The commit is the same for all, so the ratio is above 2 where "
-    "the processor is slow beside the disk. A prototype that gave the statement to libpq "
-    "itself was 1.14 times as quick, and still below 2. What would have to change: that, "
-    "and half of our own. But it hides the INSERT from whoever traces the driver, and "
-    "takes health checks and the guard of async code out of Django's hands."
+    "Of some 370 µs the server, its disk and libpq take 300; the rest is Python, 110 "
+    "functions whose code the processor has forgotten while it waited for the disk: the "
+    "call checked and encoded, its context, connection, cursor and result. The commit is "
+    "the same for all, so the ratio falls where the disk is slow beside the processor. "
+    "What would have to change: a call that carries no context, or libpq without "
+    "Django's cursor around it, which would hide the INSERT from whoever watches queries."
 )
 
 
