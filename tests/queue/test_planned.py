@@ -194,6 +194,21 @@ def test_behind_a_pooler_that_changes_the_servers_connection_nothing_is_lost(
     assert stored(alias) == 11
 
 
+def test_behind_a_pooler_that_the_site_speaks_of_all_goes_without_preparing(
+    site, pgbouncer
+):
+    through = behind(pgbouncer("transaction"))
+    alias = site(**through, DISABLE_SERVER_SIDE_CURSORS=True)
+
+    enqueue(7)
+    with transaction.atomic(alias):
+        enqueue(2)
+    settled = claim_and_settle(7)
+
+    assert (settled, prepared(alias)) == (7, 0)
+    assert stored(alias) == 2
+
+
 def test_behind_a_pooler_a_second_process_finds_it_prepared_already(site, pgbouncer):
     through = behind(pgbouncer("transaction"))
     first = site(**through)

@@ -249,10 +249,12 @@ class DatabaseBackend(BaseTaskBackend):
 
     def _terms_of(self, task: DjangoTask) -> Terms:
         """Return the terms of a task, found valid unless it was that very object."""
-        if self._terms is None or self._terms.task is not task:
+        # Read once: threads of async code share a backend.
+        terms = self._terms
+        if terms is None or terms.task is not task:
             self.validate_task(task)
-            self._terms = Terms.of(task)
-        return self._terms
+            terms = self._terms = Terms.of(task)
+        return terms
 
     def _withdraw(self, stored: StoredResult, status: ResultStatus) -> bool:
         ended = withdraw(self.database_alias, stored, status)

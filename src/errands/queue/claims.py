@@ -23,7 +23,7 @@ __all__ = ["EVERY_QUEUE", "Claim", "Payload", "Selection", "Settlement"]
 
 RETURN_VALUE_LIMIT = 1_048_576
 COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
-SCAN: Any = vars(json.JSONDecoder())["scan_once"]
+SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
 CRASH = f"{TaskCrashed.__module__}.{TaskCrashed.__qualname__}"
 LOSS = f"{WorkerLost.__module__}.{WorkerLost.__qualname__}"
 

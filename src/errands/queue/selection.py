@@ -9,7 +9,7 @@
 """
 
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 
 from errands.queue.limits import NAME_LIMIT
 from errands.text import clean_line
@@ -28,7 +28,7 @@ class Term:
     limit: int | None = None
 
     @classmethod
-    @cache
+    @lru_cache
     def parse(cls, word: str) -> "Term":
         """Read ``mail``, ``mail*``, ``*`` or one of them with ``:2``."""
         pattern, colon, limit = (part.strip() for part in word.partition(":"))
@@ -70,7 +70,7 @@ class Selection:
     max_priority: int | None = None
 
     @classmethod
-    @cache
+    @lru_cache
     def parse(
         cls,
         queues: str = EVERY_QUEUE,
