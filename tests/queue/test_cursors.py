@@ -95,6 +95,25 @@ def test_rows_and_their_number_are_what_psycopg_returns(connection):
     assert [row[3].tzinfo for row in ours] == [row[3].tzinfo for row in theirs]
 
 
+@pytest.mark.parametrize("option", ["pool", "server_side_binding"])
+def test_it_serves_sites_with_options_for_psycopg(alias_of, option):
+    alias = alias_of(postgresql.database("postgres") | {"OPTIONS": {option: True}})
+    connection = connections[alias]
+    with connection.cursor() as cursor:
+        cursor.execute(NOTE)
+
+    for number in range(8):
+        assert save(connection, str(number)) == 1
+    with transaction.atomic(alias):
+        assert len(texts(connection)) == 8
+        save(connection, "inside")
+
+    assert is_ours(connection)
+    assert len(texts(connection)) == 9
+    connection.close()
+    connection.close_pool()
+
+
 def test_what_is_not_planned_goes_through_psycopg(connection):
     save(connection, "one")
 
