@@ -46,3 +46,10 @@ def test_a_site_with_time_zones_gets_the_very_instant():
 
     assert instants.for_site(instant) is instant
     assert instants.from_site(instant) is instant
+
+
+def test_a_clock_that_a_test_has_put_there_is_asked(monkeypatch):
+    told = datetime(2030, 5, 5, tzinfo=UTC)
+    monkeypatch.setattr(timezone, "now", lambda: told)
+
+    assert instants.now() == told

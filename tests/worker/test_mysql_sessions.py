@@ -54,8 +54,8 @@ def test_no_answer_is_taken_for_that_to_another_question():
 def test_a_database_that_no_attempt_here_can_use_is_in_nobodys_way(monkeypatch):
     without_driver = {"ENGINE": "no_such_driver.mysql"}
     monkeypatch.setitem(connections.settings, "elsewhere", without_driver)
-    aliases_of_mysql = mysql_sessions.aliases_of_mysql
-    monkeypatch.setattr(mysql_sessions, "aliases_of_mysql", aliases_of_mysql.__wrapped__)
+    aliases_of_mysql = mysql_sessions._aliases_of_mysql
+    monkeypatch.setattr(mysql_sessions, "_aliases_of_mysql", aliases_of_mysql.__wrapped__)
 
     with closed_when_cut_off(), connection.cursor() as cursor:
         cursor.execute("SELECT 1")

@@ -55,7 +55,7 @@ class Attempt:
         self.worker = worker
         self.started_at = instants.now()
         self.context: Context = copy_context()
-        self._metadata = self._dumped_metadata() if claim.metadata else "{}"
+        self._metadata = self._dumped_metadata()
 
     @property
     def timeout(self) -> timedelta | None:
@@ -119,8 +119,6 @@ class Attempt:
         )
 
     def _changed_metadata(self) -> str | None:
-        if self._metadata == "{}" and not self.claim.metadata:
-            return None
         text = self._dumped_metadata()
         return None if text == self._metadata else text
 

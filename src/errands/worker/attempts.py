@@ -44,7 +44,7 @@ from errands.worker.connections import (
     kept,
     renew_connections,
 )
-from errands.worker.mysql_sessions import aliases_of_mysql, closed_when_cut_off
+from errands.worker.mysql_sessions import closed_when_cut_off
 from errands.worker.oversight import Oversight, Watch
 from errands.worker.surroundings import Surroundings
 from errands.worker.transactional import in_one_transaction
@@ -190,11 +190,8 @@ class Attempts:
     def _performed(self, attempt: Attempt, watch: Watch) -> Outcome:
         # Not before: SQLite lets one transaction after the other begin.
         watch.start_time()
-        terms = self._terms(attempt)
-        if not aliases_of_mysql():
-            return perform(attempt.task, attempt.result, terms)
         with closed_when_cut_off():
-            return perform(attempt.task, attempt.result, terms)
+            return perform(attempt.task, attempt.result, self._terms(attempt))
 
     def _terms(self, attempt: Attempt) -> Terms:
         claim = attempt.claim

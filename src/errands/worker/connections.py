@@ -54,7 +54,7 @@ class Kept(local):
     def may_be_cut(self) -> bool:
         """Whether to ask them before they are used again."""
         is_idle = time.monotonic() - self._left_at > IDLE_SECONDS
-        return is_idle or self._missed != turns.missed
+        return is_idle or self.are_of_before
 
     @property
     def are_of_before(self) -> bool:

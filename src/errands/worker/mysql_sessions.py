@@ -10,7 +10,7 @@ of a queue would wait for them: that connection goes with its attempt.
 
 import re
 from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from django.db import Error, connections
 
 from errands.tasks.interrupting import REASONS
 
+WITHOUT_MYSQL = nullcontext()
 LOCKING_TABLES = re.compile(r"\s*(LOCK|FLUSH)\s", re.IGNORECASE)
 
 
@@ -28,14 +29,16 @@ def closed_when_cut_off() -> AbstractContextManager[object]:
     Code that goes on after it gets another one, or inside a transaction an error.
     One that was told to lock tables is closed when the attempt has ended.
     """
+    if not (aliases := _aliases_of_mysql()):
+        return WITHOUT_MYSQL
     stack = ExitStack()
-    for alias in aliases_of_mysql():
+    for alias in aliases:
         stack.enter_context(connections[alias].execute_wrapper(_close_when_cut_off))
     return stack
 
 
 @cache
-def aliases_of_mysql() -> tuple[str, ...]:
+def _aliases_of_mysql() -> tuple[str, ...]:
     """Return those of this process: other databases may not even have a driver here."""
     databases = connections.settings.items()
     aliases = [alias for alias, each in databases if "mysql" in each["ENGINE"]]
