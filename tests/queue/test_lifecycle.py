@@ -36,6 +36,7 @@ from tests.testapp import tasks
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+A_DAY = timedelta(days=1)
 ERROR = AttemptError.of(ValueError("no luck"))
 
 
@@ -573,3 +574,19 @@ def test_aliases_whose_tasks_are_in_one_database_share_a_queue(settings):
     assert Store("default").paused() == {"mail"}
     assert drained.succeeded == 1
     assert task_backends["other"].get_result(result.id).return_value == 2
+
+
+@pytest.mark.parametrize("keeps", [(None, A_DAY), (A_DAY, None)], ids=["second", "first"])
+def test_of_results_written_together_each_expires_when_it_is_to(store, worker, keeps):
+    tasks.nothing.enqueue_many([((), {})] * 2)
+    ended = [
+        settlement(claim, Succeeded(None), keep=keep)
+        for claim, keep in zip(worker.claim(), keeps, strict=True)
+    ]
+
+    store.settle(ended)
+
+    written = ResultRow.objects.order_by("id").values_list("finished_at", "expires_at")
+    assert list(written) == [
+        (each.finished_at, each.keep and each.finished_at + each.keep) for each in ended
+    ]
