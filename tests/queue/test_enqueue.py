@@ -3,6 +3,7 @@
 import math
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 from zoneinfo import ZoneInfo
 
@@ -18,10 +19,12 @@ from django.utils import timezone, translation
 from errands import task
 from errands.arguments import encode_call
 from errands.exceptions import ArgumentError
+from errands.queue import backend as backend_module
 from errands.queue import enqueueing
-from errands.queue.backend import DatabaseBackend, UnfindableTask
+from errands.queue.backend import UnfindableTask
 from errands.queue.claims import Payload, Selection
 from errands.queue.models import TaskRow
+from errands.queue.results import new_result
 from errands.queue.states import TaskState
 from errands.queue.store import Store
 from tests.queue.unfindable import hidden
@@ -188,13 +191,12 @@ def test_a_lambda_is_refused_because_all_of_a_module_have_one_name(decorator):
 
 def test_the_results_of_many_are_made_when_somebody_looks(monkeypatch):
     made = []
-    make = DatabaseBackend._new_result
 
-    def counting(*args: object) -> object:
+    def counting(*args: Any, **kwargs: Any) -> object:
         made.append(1)
-        return make(*args)
+        return new_result(*args, **kwargs)
 
-    monkeypatch.setattr(DatabaseBackend, "_new_result", counting)
+    monkeypatch.setattr(backend_module, "new_result", counting)
 
     results = tasks.add.enqueue_many([((number,), {}) for number in range(3)])
     made_at_first, count = len(made), len(results)

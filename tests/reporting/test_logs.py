@@ -8,7 +8,7 @@ from django.tasks import TaskResult
 from django.tasks.signals import task_finished
 from django.utils import timezone
 
-from errands.queue.results import New, new_result
+from errands.queue.results import DatabaseTaskResult, New
 from errands.reporting.logs import TaskFilter
 from errands.tasks.context import TaskContext, attempting
 from errands.tasks.signals import tell
@@ -24,7 +24,7 @@ def record() -> logging.LogRecord:
 @pytest.fixture
 def result() -> TaskResult:
     late = New(uuid4().hex, timezone.now(), "default")
-    return new_result(tasks.nothing, ([], {}), late=late)
+    return DatabaseTaskResult.of(tasks.nothing, [], {}, late=late)
 
 
 def test_a_record_made_in_a_task_names_it(result):

@@ -23,7 +23,7 @@ from django.tasks.signals import task_enqueued, task_finished
 from errands import instants
 from errands.instants import for_site
 from errands.queue import checks as queue_checks
-from errands.queue.claims import Claim, EncodedCall, Payload, Settlement
+from errands.queue.claims import Claim, Payload, Settlement
 from errands.queue.enqueueing import Enqueueing, Terms
 from errands.queue.interventions import (
     after_commit,
@@ -38,7 +38,6 @@ from errands.queue.names import ONE_NAME, is_queue_name
 from errands.queue.records import stored_error
 from errands.queue.results import (
     LateResults,
-    New,
     StoredResult,
     assign,
     errors_of,
@@ -48,7 +47,6 @@ from errands.queue.results import (
     running_result,
 )
 from errands.queue.statements import Statements, statements_for
-from errands.queue.statements.rows import CallRow
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.waking import wake, wake_upkeep
 from errands.tasks.hearing import is_heard
@@ -220,7 +218,6 @@ class DatabaseBackend(BaseTaskBackend):
     ) -> Sequence[TaskResult]:
         if isinstance(task, Task) and task.due_in is not None:
             task = task.due()
-        _warn_if_unfindable(task)
         connection, terms = connections[self.database_alias], self._terms_of(task)
         new = Enqueueing.of(terms)
         rows = new.rows(calls)
@@ -228,24 +225,21 @@ class DatabaseBackend(BaseTaskBackend):
         if len(owners) < len(rows):
             is_later, due_at = new.is_later, terms.due_at
             wake_upkeep(connection, due_at) if is_later else wake(connection)
-        make, is_told = partial(self._new_result, new), is_heard(task_enqueued)
+        make = partial(new_result, task, enqueued_at=new.now, backend=self.alias)
+        is_told = is_heard(task_enqueued)
         if len(rows) > 1 and isinstance(task, Task) and not (owners or is_told):
             return LateResults(make, rows, calls)
-        return [
+        results = [
             result_of(owners[row.uuid], backend=self.alias)
             if row.uuid in owners
-            else self._enqueued(make(row, call), is_told=is_told)
+            else make(row, call)
             for row, call in zip(rows, calls, strict=True)
         ]
-
-    def _new_result(self, new: Enqueueing, row: CallRow, call: EncodedCall) -> TaskResult:
-        late = New(row.uuid, new.now, self.alias)
-        return new_result(new.terms.task, call, late=late)
-
-    def _enqueued(self, result: TaskResult, *, is_told: bool) -> TaskResult:
         if is_told:
-            task_enqueued.send_robust(type(self), task_result=result)
-        return result
+            for row, result in zip(rows, results, strict=True):
+                if row.uuid not in owners:
+                    task_enqueued.send_robust(type(self), task_result=result)
+        return results
 
     def _terms_of(self, task: DjangoTask) -> Terms:
         """Return the terms of a task, found valid unless it was that very object."""
@@ -253,6 +247,7 @@ class DatabaseBackend(BaseTaskBackend):
         terms = self._terms
         if terms is None or terms.task is not task:
             self.validate_task(task)
+            _warn_if_unfindable(task)
             terms = self._terms = Terms.of(task)
         return terms
 
@@ -322,5 +317,5 @@ def _warn_if_unfindable(task: DjangoTask) -> None:
             "'tasks' or 'jobs' of an installed app. Move it there, or add "
             f"{task.func.__module__!r} to ERRANDS['IMPORTS'].",
             UnfindableTask,
-            stacklevel=5,
+            stacklevel=6,
         )

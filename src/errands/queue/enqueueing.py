@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -40,7 +40,6 @@ from errands.tasks.attempt import options_of
 from errands.tasks.carried import capture
 from errands.tasks.context import dump_metadata
 from errands.tasks.keys import shared_key, unique_key
-from errands.tasks.options import TaskOptions
 from errands.tasks.registry import registry
 from errands.tasks.task import Task, storable
 
@@ -55,22 +54,38 @@ class Terms:
     """What all calls of one task have in common, whenever they are made."""
 
     task: DjangoTask
-    options: TaskOptions
+    metadata: Mapping[str, Any]
     changed: Mapping[str, Any]
     """What ``using()`` changed and the worker has to know."""
     due_at: datetime | None
-    attempts: int
+    has_keys: bool
+    """Whether each call has keys of its own."""
+    values: Sequence[Parameter]
+    """Those of ``INSERT_COLUMNS`` that never differ."""
 
     @classmethod
     def of(cls, task: DjangoTask) -> "Terms":
         """Return the terms of a task that is valid."""
-        options, due_at = options_of(task), storable(task.run_after)
-        changed = _changed_options(task)
-        return cls(task, options, changed, due_at, options.attempts_allowed)
+        options = options_of(task)
+        values = (
+            task.queue_name,
+            -int(task.priority),
+            task.module_path,
+            options.attempts_allowed,
+            None if options.concurrency is None else options.concurrency[1],
+            options.at_most_once,
+        )
+        return cls(
+            task,
+            options.metadata,
+            _changed_options(task),
+            storable(task.run_after),
+            bool(options.unique or options.concurrency or options.rate),
+            values,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Enqueueing:
+class Enqueueing(NamedTuple):
     """What the calls of one task that are enqueued together have in common."""
 
     terms: Terms
@@ -91,7 +106,7 @@ class Enqueueing:
         if not isinstance(task, Task):
             plain: Any = normalize_json
             calls = [(plain(args), plain(kwargs)) for args, kwargs in calls]
-        elif _has_keys(task.options):
+        elif self.terms.has_keys:
             return [self._keyed_row(task, call, changed) for call in calls]
         ids, ending = new_ids(len(calls)), dump_ending(self.carried, changed)
         return [
@@ -143,19 +158,13 @@ class Enqueueing:
         )
 
     def _shared_values(self, statements: Statements) -> list[Parameter]:
-        terms, task, options = self.terms, self.terms.task, self.terms.options
-        metadata = dump_metadata(dict(options.metadata)) if options.metadata else "{}"
+        metadata, due_at = self.terms.metadata, self.terms.due_at
         return [
-            task.queue_name,
-            -int(task.priority),
-            task.module_path,
+            *self.terms.values,
             statements.value(self.now),
-            None if terms.due_at is None else statements.value(terms.due_at),
-            terms.attempts,
+            None if due_at is None else statements.value(due_at),
             TaskState.SCHEDULED if self.is_later else TaskState.READY,
-            metadata,
-            None if options.concurrency is None else options.concurrency[1],
-            options.at_most_once,
+            dump_metadata(dict(metadata)) if metadata else "{}",
         ]
 
 
@@ -236,10 +245,6 @@ def _live(cursor: CursorWrapper, keys: Sequence[str]) -> dict[str, UUID]:
         )
         found |= {key: as_uuid(uuid) for key, uuid in cursor.fetchall()}
     return found
-
-
-def _has_keys(options: TaskOptions) -> bool:
-    return bool(options.unique or options.concurrency or options.rate)
 
 
 def _changed_options(task: DjangoTask) -> Mapping[str, Any]:

@@ -197,9 +197,17 @@ class LateResults(Sequence[TaskResult]):
         return list(map(self._make, self._rows, self._calls))
 
 
-def new_result(task: DjangoTask, call: EncodedCall, *, late: New) -> DatabaseTaskResult:
-    """Return the result of a task that has not been attempted."""
+def new_result(
+    task: DjangoTask,
+    row: CallRow,
+    call: EncodedCall,
+    *,
+    enqueued_at: datetime,
+    backend: str,
+) -> DatabaseTaskResult:
+    """Return the result of a call that has just been stored."""
     args, kwargs = call
+    late = New(row.uuid, enqueued_at, backend)
     return DatabaseTaskResult.of(task, [*args], {**kwargs}, late=late)
 
 
@@ -218,11 +226,8 @@ def result_of(
         run_after=_shown(stored.run_at),
     )
     call = call or Payload.parse(stored.payload)
-    result = new_result(
-        task,
-        (call.args, call.kwargs),
-        late=New(stored.uuid.hex, stored.enqueued_at, backend),
-    )
+    late = New(stored.uuid.hex, stored.enqueued_at, backend)
+    result = DatabaseTaskResult.of(task, call.args, call.kwargs, late=late)
     running = stored.state == TaskState.RUNNING
     assign(
         result,

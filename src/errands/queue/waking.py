@@ -55,9 +55,16 @@ class Call(StrEnum):
     UPKEEP = "upkeep"
 
 
-def wake(connection: BaseDatabaseWrapper) -> None:
+def wake(connection: BaseDatabaseWrapper, call: Call = Call.READY) -> None:
     """Wake those who claim, once the caller's transaction has committed."""
-    _call(connection, Call.READY)
+    try:
+        if connection.in_atomic_block:
+            ring = partial(_ring, connection, call)
+            transaction.on_commit(ring, using=connection.alias, robust=True)
+        elif connection.autocommit:
+            _ring(connection, call)
+    except Exception:
+        logger.warning("nobody could be woken", exc_info=True)
 
 
 def wake_upkeep(connection: BaseDatabaseWrapper, due_at: datetime | None = None) -> None:
@@ -66,7 +73,7 @@ def wake_upkeep(connection: BaseDatabaseWrapper, due_at: datetime | None = None)
     Upkeep looks every 6 s unasked; what is due later needs no call.
     """
     if due_at is None or due_at - instants.now() < LONGEST_SLEEP:
-        _call(connection, Call.UPKEEP)
+        wake(connection, Call.UPKEEP)
 
 
 def subscribe(alias: str, bell: Bell) -> Callable[[], None]:
@@ -82,17 +89,6 @@ def notify(alias: str, payload: str) -> None:
     with cursor_of(connection) as cursor:
         is_alone = is_outside_transactions(connection)
         cursor.execute(NOTIFY if is_alone else NOTIFY_WITH_THE_REST, [payload])
-
-
-def _call(connection: BaseDatabaseWrapper, call: Call) -> None:
-    try:
-        if connection.in_atomic_block:
-            ring = partial(_ring, connection, call)
-            transaction.on_commit(ring, using=connection.alias, robust=True)
-        elif connection.autocommit:
-            _ring(connection, call)
-    except Exception:
-        logger.warning("nobody could be woken", exc_info=True)
 
 
 def _ring(connection: BaseDatabaseWrapper, call: Call) -> None:

@@ -46,8 +46,13 @@ def is_open(driver: Any) -> bool:
 
 def texts(values: Sequence[Parameter]) -> Texts | None:
     """Return values as libpq takes them; None where it would cut one at a NUL."""
-    wires = [None if value is None else str(value).encode() for value in values]
-    return None if b"\0" in b"".join(filter(None, wires)) else wires
+    wires: Texts = []
+    for value in values:
+        text = None if value is None else str(value)
+        if text and "\0" in text:
+            return None
+        wires.append(None if text is None else text.encode())
+    return wires
 
 
 def run(driver: Any, send: Callable[..., None], *arguments: object) -> Any:

@@ -46,7 +46,7 @@ RETURNING = ", ".join(f"t.{name}" for name in NAMES)
 LEFT = {"id", "concurrency_key"}
 KEYED = ", ".join(name if name in LEFT else "NULL" for name in NAMES)
 MOVED = ", ".join(f"gone.{column}" for column in SHARED_COLUMNS.split(", "))
-TYPES = "text smallint text timestamptz timestamptz int smallint text int boolean"
+TYPES = "text smallint text int int boolean timestamptz timestamptz smallint text"
 SHARED_VALUES = ", ".join(f"%s::{kind}" for kind in TYPES.split())
 
 # One JSON parameter for each column of calls; an empty one is NULL in every row.

@@ -24,8 +24,8 @@ CLAIM_COLUMNS = (
     "concurrency_key, at_most_once, metadata, cancel_requested_at"
 )
 INSERT_COLUMNS = (
-    "queue, precedence, path, enqueued_at, run_at, max_attempts, state, metadata, "
-    "concurrency_limit, at_most_once"
+    "queue, precedence, path, max_attempts, concurrency_limit, at_most_once, "
+    "enqueued_at, run_at, state, metadata"
 )
 CALL_COLUMNS = "uuid, payload, unique_key, concurrency_key"
 ZEROED_COLUMNS = "attempt, crashes, releases, token, errors, worker_ids"
