@@ -3,17 +3,19 @@
 import faulthandler
 import gc
 import signal
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from errands.worker.child import collect_rarely, show_on_demand
+from errands.worker.child import collect_rarely, show_on_demand, take_short_turns
 
 
 @pytest.fixture(autouse=True)
 def as_before() -> Iterator[None]:
-    before = gc.get_threshold()
+    before, turn = gc.get_threshold(), sys.getswitchinterval()
     yield
+    sys.setswitchinterval(turn)
     gc.set_threshold(*before)
     gc.unfreeze()
 
@@ -34,6 +36,17 @@ def test_a_site_that_knows_better_keeps_what_it_has_set(first: int) -> None:
     collect_rarely()
 
     assert gc.get_threshold() == (first, 7, 8)
+
+
+@pytest.mark.parametrize(("before", "after"), [(0.005, 0.001), (0.02, 0.02)])
+def test_turns_are_short_unless_the_site_has_set_others(
+    before: float, after: float
+) -> None:
+    sys.setswitchinterval(before)
+
+    take_short_turns()
+
+    assert sys.getswitchinterval() == pytest.approx(after)
 
 
 def test_stacks_are_printed_at_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,13 +21,14 @@ again: the results hold our token, or the row still does.
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from functools import partial
 from queue import Empty, SimpleQueue
 from threading import Thread
 
-from django.db import Error
+from django.db import Error, connections
 from django.tasks.signals import task_finished
 
 from errands import instants
@@ -72,6 +73,7 @@ class Courier:
         self._stop.wake = partial(workplace.outbox.put, None)
         self._options = workplace.options
         self._bell = workplace.bells.courier
+        self._floor = workplace.floor
         self._picker = _picker_of(workplace)
         self._share = Share(workplace)
         self._has_pools = workplace.options.selection.has_pools
@@ -85,6 +87,14 @@ class Courier:
 
     def work(self) -> bool:
         """Go round until there is nothing to do; return whether all was settled."""
+        try:
+            with connections[self._store.alias].execute_wrapper(self._floor.left):
+                self._go_round_until_done()
+                return self._give_up()
+        finally:
+            self._floor.leave()
+
+    def _go_round_until_done(self) -> None:
         outage = Outage("courier")
         while not self._is_done:
             try:
@@ -92,9 +102,9 @@ class Courier:
                 outage.end()
             except Error as error:
                 self._hand.is_unsure = True
+                self._floor.leave()
                 outage.endure(error)
                 self._bell.ring()
-        return self._give_up()
 
     def _go_round(self) -> None:
         self._gather()
@@ -167,14 +177,16 @@ class Courier:
         overrun: what has not started is released for other workers.
         """
         outbox = self._workplace.outbox
+        self._floor.leave()
         try:
-            self._take(outbox.get(timeout=self._patience))
+            first = outbox.get(timeout=self._patience)
         except Empty:
             self._is_idle_poll = self._is_idle and self._bell.is_wired
         else:
             self._is_idle_poll = False
-        for _ in range(outbox.qsize()):
-            self._take(outbox.get_nowait())
+            self._floor.take()
+            back = [first, *(outbox.get_nowait() for _ in range(outbox.qsize()))]
+            self._take(filter(None, back))
         if self._left_to_overrun <= 0 and not self._workplace.inbox.empty():
             self._pace.forget()
             self._withdraw()
@@ -200,19 +212,21 @@ class Courier:
     def _left_to_overrun(self) -> float:
         return self._moved_at + OVERRUN_SECONDS - time.monotonic()
 
-    def _take(self, attempted: Attempted | None) -> None:
-        if attempted is None:
-            return
-        settlement = attempted.settlement
-        if not self._hand.let_go(settlement.claim) or attempted.is_lost:
-            _log_lost(settlement.claim)
-            # Its session may have been a wrong one: if it is ours, it is released.
-            self._hand.is_unsure = True
-            return
-        self._unsettled.append(attempted)
-        self._moved_at = time.monotonic()
-        seconds = (settlement.finished_at - settlement.started_at).total_seconds()
-        self._pace.note(seconds)
+    def _take(self, back: Iterable[Attempted]) -> None:
+        took, ended = timedelta(), 0
+        for attempted in back:
+            settlement = attempted.settlement
+            if not self._hand.let_go(settlement.claim) or attempted.is_lost:
+                _log_lost(settlement.claim)
+                # Its session may have been a wrong one: if it is ours, it is released.
+                self._hand.is_unsure = True
+                continue
+            self._unsettled.append(attempted)
+            took += settlement.finished_at - settlement.started_at
+            ended += 1
+        if ended:
+            self._moved_at = time.monotonic()
+            self._pace.note(took.total_seconds() / ended, attempts=ended)
 
     def _settle(self) -> None:
         if not self._unsettled:
@@ -315,8 +329,7 @@ class Courier:
         return True
 
     def _interrupt(self) -> None:
-        for attempted in _emptied(self._workplace.outbox):
-            self._take(attempted)
+        self._take(filter(None, _emptied(self._workplace.outbox)))
         for claim in self._hand.empty():
             self._unsettled.append(self._returned(claim, Interrupted()))
             logger.warning("Task id=%s path=%s interrupted", claim.uuid, claim.path)

@@ -24,7 +24,10 @@ class Executor(threading.Thread):
 
     def run(self) -> None:
         """Work; what a task or a receiver raises ends neither thread nor process."""
+        floor = self._workplace.floor
         for item in iter(self._workplace.inbox.get, None):
+            if not floor.may_start():
+                floor.wait()
             if isinstance(item, Claim):
                 self._start(item)
             else:

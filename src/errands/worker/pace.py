@@ -20,10 +20,14 @@ class Pace:
         self._threads = threads
         self._mean: float | None = None
 
-    def note(self, seconds: float) -> None:
-        """Take one attempt into account."""
+    def note(self, seconds: float, *, attempts: int = 1) -> None:
+        """Take into account how long attempts took in the mean.
+
+        Those that came back together have counted together: of a thousand quick
+        ones, the last 50 may have waited for their turn to run.
+        """
         mean = seconds if self._mean is None else self._mean
-        self._mean = mean + (seconds - mean) * WEIGHT
+        self._mean = mean + (seconds - mean) * (1 - (1 - WEIGHT) ** attempts)
 
     def forget(self) -> None:
         """Claim nothing ahead until attempts come back again."""

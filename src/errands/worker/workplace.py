@@ -11,6 +11,7 @@ from errands.queue.claims import Claim, Settlement
 from errands.queue.store import Store
 from errands.tasks.interrupting import Control
 from errands.worker.bell import Bell, Bells
+from errands.worker.floor import Floor
 from errands.worker.options import WorkerOptions
 from errands.worker.slots import Slots
 from errands.worker.stopping import Stop
@@ -58,6 +59,7 @@ class Workplace:
     """Set while the courier waits for announcements to end, to claim or to be done."""
     awaiting: set[int] = field(default_factory=set)
     """The claims whose attempts are awaited on the event loop."""
+    floor: Floor = field(default_factory=Floor)
     bells: Bells = field(init=False)
 
     def __post_init__(self) -> None:
