@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
+from datetime import UTC, timedelta
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -93,6 +94,20 @@ def test_rows_and_their_number_are_what_psycopg_returns(connection):
 
     assert (ours, number) == (theirs, 2)
     assert [row[3].tzinfo for row in ours] == [row[3].tzinfo for row in theirs]
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Kathmandu", "America/St_Johns"])
+def test_instants_are_right_whatever_zone_the_session_has(connection, zone):
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('timezone', %s, false)", [zone])
+    save(connection, "one")
+
+    with cursor_of(connection) as cursor:
+        cursor.execute(LIST)
+        written_at = cursor.fetchall()[0][3]
+
+    assert written_at.tzinfo is UTC
+    assert abs(written_at - timezone.now()) < timedelta(minutes=10)
 
 
 @pytest.mark.parametrize("option", ["pool", "server_side_binding"])

@@ -65,7 +65,7 @@ class LibpqCursor:
         if self._result is None:
             found: list[tuple[Any, ...]] = self._psycopg.fetchall()
             return found
-        return rows(self._result, self._psycopg)
+        return rows(self._result)
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         return iter(self.fetchall())

@@ -278,7 +278,7 @@ class PostgreSQLStatements(Statements):
         return value
 
     def instant(self, stored: Any) -> datetime | None:
-        """Return a timestamp as an aware instant; Django has made it the site's."""
+        """Return a timestamp as an aware instant; Django may have made it the site's."""
         is_aware = stored is None or stored.tzinfo is not None
         return stored if is_aware else from_site(stored)
 
