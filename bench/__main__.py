@@ -74,6 +74,7 @@ def _measure(running: Contest, options: Options) -> None:
             for processes in (1, 2):
                 drain: dict[str, Any] = {"processes": processes, "share": options.share}
                 running.turn("drain", f"drain {processes}", **drain)
+            running.turn("backlog", of=_has_backlog, share=options.share)
         if "slow" in options.only:
             running.turn("slow", of=_has_threads, number=options.slow)
     if "pickup" in options.only:
@@ -82,6 +83,11 @@ def _measure(running: Contest, options: Options) -> None:
     if "idle" in options.only:
         running.together("idle", seconds=options.idle_seconds)
     _measure_ours(running, options)
+
+
+def _has_backlog(contestant: Contestant) -> bool:
+    is_on_postgresql = contestant.engine == "postgresql"
+    return is_on_postgresql and find(contestant.module).backlog > 0
 
 
 def _has_threads(contestant: Contestant) -> bool:

@@ -46,6 +46,7 @@ def _measures(peer: Peer, log: Path) -> dict[str, Callable[..., Any]]:
         "enqueue_each": partial(speed.enqueue_each, peer),
         "enqueue_many": partial(speed.enqueue_many, peer),
         "drain": partial(speed.drain, peer, log=log),
+        "backlog": partial(speed.backlog, peer, log=log),
         "slow": partial(speed.slow, peer, log=log),
         "pick_up": partial(rest.pick_up, peer, log=log),
         "idle": partial(rest.idle, peer, log=log),

@@ -48,6 +48,12 @@ def drain(peer: Peer, *, processes: int, share: float, log: Path) -> float:
     return (number - 1) / seconds
 
 
+def backlog(peer: Peer, *, share: float, log: Path) -> float:
+    """Return no-op tasks per second of one process, of a long queue."""
+    number = int(peer.backlog * share)
+    return (number - 1) / _drained(peer, peer.workers(1), number=number, log=log)
+
+
 def slow(peer: Peer, *, number: int, log: Path) -> float:
     """Return how busy five threads are with tasks of 20 ms, as a share.
 

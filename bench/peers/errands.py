@@ -22,6 +22,8 @@ class Errands(DjangoPeer):
         "ROOT_URLCONF": "bench.urls",
     }
     is_threaded = True
+    drained = 40_000
+    backlog = 100_000
     tables = ("errands_task", "errands_result")
     open_tasks = "SELECT count(*) FROM errands_task"
 

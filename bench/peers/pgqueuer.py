@@ -14,17 +14,19 @@ from pgqueuer.queries import Queries
 from bench.peers.peer import Peer, Place, python
 from bench.ticks import tick
 
-BATCH = 500
+BATCH = 2000
 
 
 class PgQueuerPeer(Peer):
     """Its own producer and its own worker, both on asyncpg and uvloop."""
 
-    name = "pgqueuer"
+    name = f"pgqueuer, batch {BATCH}"
     engines = ("postgresql",)
+    drained = 40_000
+    backlog = 100_000
     fair: ClassVar = (
         "asyncpg and uvloop as in its own benchmark; async task; batch_size "
-        f"{BATCH} (of 10, 100, 500 and 1,000, two runs each; its default is 10); "
+        f"{BATCH} (of 10, 100, 500, 1,000 and 2,000; its default is 10); "
         "durability as by default (all tables logged, synchronous commit)"
     )
 

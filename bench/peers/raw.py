@@ -38,6 +38,8 @@ class Raw(Peer):
     """INSERT and commit; COPY; claim and settle by hundreds."""
 
     name = "raw psycopg"
+    drained = 40_000
+    backlog = 100_000
     engines = ("postgresql",)
     fair: ClassVar = (
         "no framework: INSERT + commit, COPY, claims 100 with SKIP LOCKED and marks "
