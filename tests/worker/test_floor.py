@@ -6,11 +6,19 @@ from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
-from django.db import DatabaseError, OperationalError, connection, transaction
+from django.db import (
+    DatabaseError,
+    OperationalError,
+    connection,
+    connections,
+    transaction,
+)
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from errands.queue.claims import Claim, Selection, Settlement
 from errands.tasks.outcomes import Succeeded
+from errands.worker import courier as courier_module
 from errands.worker import floor as floor_module
 from errands.worker.attempts import Attempts
 from errands.worker.courier import Courier
@@ -171,6 +179,30 @@ def test_a_courier_takes_it_for_what_came_back(
     courier._go_round()
 
     assert could_start == [False]
+
+
+def test_a_courier_leaves_it_on_a_new_connection_too(
+    monkeypatch, courier: Courier, workplace: Workplace, remembering: RememberingStore
+):
+    opened: dict[str, BaseDatabaseWrapper] = {}
+    left: list[bool] = []
+
+    def open_another() -> None:
+        opened["default"] = connections.create_connection("default")
+
+    def claim(*_: object, **__: object) -> list[Claim]:
+        left.append(workplace.floor.left in opened["default"].execute_wrappers)
+        return []
+
+    monkeypatch.setattr(courier_module, "connections", opened)
+    monkeypatch.setattr(courier_module, "renew_after_outage", open_another)
+    remembering.claim = claim
+
+    courier._go_round()
+    courier._go_round()
+
+    assert left == [True, True]
+    assert not opened["default"].execute_wrappers
 
 
 @pytest.mark.parametrize("outage", [[], [OperationalError("gone")]])

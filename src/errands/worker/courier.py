@@ -88,11 +88,10 @@ class Courier:
     def work(self) -> bool:
         """Go round until there is nothing to do; return whether all was settled."""
         try:
-            with connections[self._store.alias].execute_wrapper(self._floor.left):
-                self._go_round_until_done()
-                return self._give_up()
+            self._go_round_until_done()
         finally:
             self._floor.leave()
+        return self._give_up()
 
     def _go_round_until_done(self) -> None:
         outage = Outage("courier")
@@ -108,7 +107,12 @@ class Courier:
 
     def _go_round(self) -> None:
         self._gather()
+        # The connection may be another one from here on.
         renew_after_outage()
+        with connections[self._store.alias].execute_wrapper(self._floor.left):
+            self._move()
+
+    def _move(self) -> None:
         self._bell.look()
         self._hand.take_along()
         if self._is_ahead:
