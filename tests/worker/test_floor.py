@@ -117,6 +117,13 @@ def test_it_is_left_while_the_database_is_asked(floor: Floor, watched: list[bool
 
 
 @pytest.mark.django_db(transaction=True)
+def test_what_was_not_taken_before_is_not_taken_after(floor: Floor, watched: list[bool]):
+    ask()
+
+    assert all([*watched, floor.may_start()])
+
+
+@pytest.mark.django_db(transaction=True)
 def test_it_is_not_taken_again_before_a_commit(floor: Floor, watched: list[bool]):
     floor.take()
 
@@ -160,8 +167,9 @@ def test_a_courier_leaves_it_while_it_waits_for_outcomes(
     assert could_start == [True]
 
 
-def test_a_courier_takes_it_for_what_came_back(
-    courier: Courier, workplace: Workplace, remembering: RememberingStore
+@pytest.mark.parametrize("number", [1, 2, 3, 50])
+def test_a_courier_takes_it_for_more_than_threads_can_begin(
+    courier: Courier, workplace: Workplace, remembering: RememberingStore, number: int
 ):
     could_start: list[bool] = []
 
@@ -170,15 +178,14 @@ def test_a_courier_takes_it_for_what_came_back(
         return {each.claim.id: each for each in settlements}
 
     remembering.settle = settle
-    remembering.ready = [claim_of(1)]
-    courier._go_round()
-    now = timezone.now()
-    settlement = Settlement(workplace.inbox.get_nowait(), Succeeded(None), now, now, "a")
-    workplace.outbox.put(Attempted(settlement, None))
+    for claim in map(claim_of, range(number)):
+        courier._hand.take(claim)
+        settlement = Settlement(claim, Succeeded(None), now := timezone.now(), now, "a")
+        workplace.outbox.put(Attempted(settlement, None))
 
     courier._go_round()
 
-    assert could_start == [False]
+    assert could_start == [number <= workplace.options.executors]
 
 
 def test_a_courier_leaves_it_on_a_new_connection_too(

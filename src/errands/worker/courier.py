@@ -188,8 +188,9 @@ class Courier:
             self._is_idle_poll = self._is_idle and self._bell.is_wired
         else:
             self._is_idle_poll = False
-            self._floor.take()
             back = [first, *(outbox.get_nowait() for _ in range(outbox.qsize()))]
+            if len(back) > self._options.executors:
+                self._floor.take()
             self._take(filter(None, back))
         if self._left_to_overrun <= 0 and not self._workplace.inbox.empty():
             self._pace.forget()

@@ -5,7 +5,8 @@ waited for. Among executors with quick tasks the courier got one turn in six: it
 an answer of the database and could not read it, until they had nothing left to do
 and stood idle as well, while it asked for more. So it takes the floor for what it
 does in Python, and leaves it for as long as it waits: for outcomes, or for the
-database. Executors ask between two tasks; whoever runs one goes on.
+database. Executors ask between two tasks; whoever runs one goes on. Where no more
+came back than threads can run, nobody has to wait: they begin what they are given.
 
 It is a courtesy: where the courier cannot leave, as when it connects to a server that
 does not answer, each task starts all the same, a little later.
@@ -43,9 +44,10 @@ class Floor:
 
         In a transaction it is not taken again: the COMMIT waits as well.
         """
+        is_taken = not self.may_start()
         self.leave()
         answer = execute(*asked)
         *_, context = asked
-        if not context["connection"].in_atomic_block:
+        if is_taken and not context["connection"].in_atomic_block:
             self.take()
         return answer
