@@ -313,6 +313,17 @@ def test_outcomes_survive_an_outage_and_are_settled_after_it(
     assert [each.claim.id for each in remembering.settled] == [1]
 
 
+def test_a_thousand_quick_tasks_are_not_slow_for_the_last_that_waited(courier, end):
+    for number in range(1000):
+        claim = claim_of(number)
+        courier._hand.take(claim)
+        end(claim, Succeeded(None), seconds=0.000_05 if number < 950 else 0.005)
+
+    round_of(courier)
+
+    assert courier._pace.ahead > 500
+
+
 def test_a_claim_whose_answer_was_lost_is_released(courier, remembering):
     remembering.held = [claim_of(7)]
     remembering.outage = [OperationalError("the answer was lost")]

@@ -43,7 +43,7 @@ def watched(floor: Floor) -> Iterator[list[bool]]:
     could_start: list[bool] = []
 
     def watch(execute: Callable[..., object], *asked: object) -> object:
-        could_start.append(floor.may_start())
+        could_start.append(floor.is_free)
         return execute(*asked)
 
     with connection.execute_wrapper(floor.left), connection.execute_wrapper(watch):
@@ -113,14 +113,14 @@ def test_it_is_left_while_the_database_is_asked(floor: Floor, watched: list[bool
     ask()
 
     assert watched[-1]
-    assert not floor.may_start()
+    assert not floor.is_free
 
 
 @pytest.mark.django_db(transaction=True)
 def test_what_was_not_taken_before_is_not_taken_after(floor: Floor, watched: list[bool]):
     ask()
 
-    assert all([*watched, floor.may_start()])
+    assert all([*watched, floor.is_free])
 
 
 @pytest.mark.django_db(transaction=True)
@@ -129,7 +129,7 @@ def test_it_is_not_taken_again_before_a_commit(floor: Floor, watched: list[bool]
 
     with transaction.atomic():
         ask()
-        before_commit = floor.may_start()
+        before_commit = floor.is_free
 
     assert all([*watched, before_commit])
 
@@ -141,7 +141,7 @@ def test_it_is_not_taken_again_when_the_database_refuses(floor: Floor, watched):
     with pytest.raises(DatabaseError):
         ask("SELECT FROM nowhere at all")
 
-    assert floor.may_start()
+    assert floor.is_free
 
 
 def test_a_courier_leaves_it_while_it_waits_for_outcomes(
@@ -152,7 +152,7 @@ def test_a_courier_leaves_it_while_it_waits_for_outcomes(
 
     class Outbox:
         def get(self, **patience: float) -> object:
-            could_start.append(workplace.floor.may_start())
+            could_start.append(workplace.floor.is_free)
             return get(**patience)
 
         def __getattr__(self, name: str) -> object:
@@ -174,7 +174,7 @@ def test_a_courier_takes_it_for_more_than_threads_can_begin(
     could_start: list[bool] = []
 
     def settle(settlements: list[Settlement]) -> dict[int, Settlement]:
-        could_start.append(workplace.floor.may_start())
+        could_start.append(workplace.floor.is_free)
         return {each.claim.id: each for each in settlements}
 
     remembering.settle = settle
@@ -221,7 +221,7 @@ def test_a_courier_leaves_it_in_an_outage_and_for_good(
 
     courier.work()
 
-    assert workplace.floor.may_start()
+    assert workplace.floor.is_free
 
 
 def test_a_courier_that_breaks_leaves_it(
@@ -236,7 +236,7 @@ def test_a_courier_that_breaks_leaves_it(
     with pytest.raises(RuntimeError):
         courier.work()
 
-    assert workplace.floor.may_start()
+    assert workplace.floor.is_free
 
 
 def test_who_waits_goes_on_when_it_is_left(patient, floor: Floor):

@@ -46,6 +46,16 @@ def test_one_slow_attempt_among_quick_ones_ends_claiming_far_ahead_for_a_while()
     assert pace.ahead > 100
 
 
+def test_those_that_came_back_together_weigh_as_much_as_one_by_one():
+    together, one_by_one = pace_of(0.001), pace_of(0.001)
+
+    together.note(0.004, attempts=30)
+    for _ in range(30):
+        one_by_one.note(0.004)
+
+    assert together.ahead == one_by_one.ahead
+
+
 def test_a_forgotten_pace_claims_nothing_ahead():
     pace = pace_of(0.001)
 

@@ -181,17 +181,18 @@ class Courier:
         overrun: what has not started is released for other workers.
         """
         outbox = self._workplace.outbox
+        back: list[Attempted | None] = []
         self._floor.leave()
         try:
-            first = outbox.get(timeout=self._patience)
+            back.append(outbox.get(timeout=self._patience))
         except Empty:
             self._is_idle_poll = self._is_idle and self._bell.is_wired
         else:
             self._is_idle_poll = False
-            back = [first, *(outbox.get_nowait() for _ in range(outbox.qsize()))]
-            if len(back) > self._options.executors:
-                self._floor.take()
-            self._take(filter(None, back))
+        back += [outbox.get_nowait() for _ in range(outbox.qsize())]
+        if len(back) > self._options.executors:
+            self._floor.take()
+        self._take(filter(None, back))
         if self._left_to_overrun <= 0 and not self._workplace.inbox.empty():
             self._pace.forget()
             self._withdraw()

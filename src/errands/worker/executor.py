@@ -26,8 +26,7 @@ class Executor(threading.Thread):
         """Work; what a task or a receiver raises ends neither thread nor process."""
         floor = self._workplace.floor
         for item in iter(self._workplace.inbox.get, None):
-            if not floor.may_start():
-                floor.wait()
+            floor.wait()
             if isinstance(item, Claim):
                 self._start(item)
             else:

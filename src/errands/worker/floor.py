@@ -24,8 +24,12 @@ class Floor:
 
     def __init__(self) -> None:
         self._is_free = Event()
-        self.leave()
-        self.may_start = self._is_free.is_set
+        self._is_free.set()
+
+    @property
+    def is_free(self) -> bool:
+        """Whether executors may begin tasks."""
+        return self._is_free.is_set()
 
     def take(self) -> None:
         """Let executors begin nothing for now."""
@@ -37,14 +41,15 @@ class Floor:
 
     def wait(self) -> None:
         """Wait until it is left, but not for long."""
-        self._is_free.wait(LONGEST_SECONDS)
+        if not self._is_free.is_set():
+            self._is_free.wait(LONGEST_SECONDS)
 
     def left(self, execute: Callable[..., Any], *asked: Any) -> Any:
         """Leave it while the database is asked; an ``execute_wrapper`` of Django's.
 
         In a transaction it is not taken again: the COMMIT waits as well.
         """
-        is_taken = not self.may_start()
+        is_taken = not self.is_free
         self.leave()
         answer = execute(*asked)
         *_, context = asked
