@@ -26,7 +26,7 @@ DRAINING = (
     "result that keeps less, or a Python without its lock."
 )
 ENQUEUEING = (
-    "Of some 370 µs the server, its disk and libpq take 300; the rest is Python, 110 "
+    "Of some 370 µs the server, its disk and libpq take 300; the rest is Python, 95 "
     "functions whose code the processor has forgotten while it waited for the disk: the "
     "call checked and encoded, its context, connection, cursor and result. The commit is "
     "the same for all, so the ratio falls where the disk is slow beside the processor. "

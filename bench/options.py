@@ -22,6 +22,7 @@ class Options:
     enqueue_seconds: float = 3.0
     many: int = 20_000
     share: float = 1.0
+    backlog: int = 100_000
     slow: int = 500
     samples: int = 150
     sample_seconds: float = 12.0
@@ -37,6 +38,7 @@ QUICK: dict[str, Any] = {
     "enqueue_seconds": 0.5,
     "many": 5_000,
     "share": 0.3,
+    "backlog": 30_000,
     "slow": 200,
     "samples": 40,
     "sample_seconds": 4.0,

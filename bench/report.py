@@ -16,7 +16,7 @@ RATES = {
     "enqueue many": "Enqueue many at once",
     "drain 1": "Drain no-op tasks with 1 process",
     "drain 2": "Drain no-op tasks with 2 processes",
-    "backlog": "Drain a backlog of 100,000 no-op tasks with 1 process",
+    "backlog": "Drain a backlog of no-op tasks with 1 process",
 }
 HOME = {
     "postgresql": "PostgreSQL",

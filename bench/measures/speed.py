@@ -37,7 +37,7 @@ def enqueue_many(peer: Peer, *, number: int) -> float:
 
 
 def drain(peer: Peer, *, processes: int, share: float, log: Path) -> float:
-    """Return no-op tasks per second.
+    """Return no-op tasks per second, of some 2 s of work.
 
     From the start of the first task to the moment when the queue's own tables
     say that none is left: what is executed but not yet settled does not count.
@@ -48,9 +48,8 @@ def drain(peer: Peer, *, processes: int, share: float, log: Path) -> float:
     return (number - 1) / seconds
 
 
-def backlog(peer: Peer, *, share: float, log: Path) -> float:
-    """Return no-op tasks per second of one process, of a long queue."""
-    number = int(peer.backlog * share)
+def backlog(peer: Peer, *, number: int, log: Path) -> float:
+    """Return the same of one process, of so many."""
     return (number - 1) / _drained(peer, peer.workers(1), number=number, log=log)
 
 

@@ -23,7 +23,7 @@ class Errands(DjangoPeer):
     }
     is_threaded = True
     drained = 40_000
-    backlog = 100_000
+    is_quick = True
     tables = ("errands_task", "errands_result")
     open_tasks = "SELECT count(*) FROM errands_task"
 

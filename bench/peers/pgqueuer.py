@@ -23,7 +23,7 @@ class PgQueuerPeer(Peer):
     name = f"pgqueuer, batch {BATCH}"
     engines = ("postgresql",)
     drained = 40_000
-    backlog = 100_000
+    is_quick = True
     fair: ClassVar = (
         "asyncpg and uvloop as in its own benchmark; async task; batch_size "
         f"{BATCH} (of 10, 100, 500, 1,000 and 2,000; its default is 10); "

@@ -12,7 +12,7 @@ class PgQueuerDefault(PgQueuerPeer):
     name = "pgqueuer, batch 10"
     fair: ClassVar = "the same, with its default `batch_size` of 10"
     drained = 10_000
-    backlog = 0
+    is_quick = False
 
     def workers(self, processes: int) -> list[list[str]]:
         """One process per command."""

@@ -39,7 +39,7 @@ class Raw(Peer):
 
     name = "raw psycopg"
     drained = 40_000
-    backlog = 100_000
+    is_quick = True
     engines = ("postgresql",)
     fair: ClassVar = (
         "no framework: INSERT + commit, COPY, claims 100 with SKIP LOCKED and marks "
