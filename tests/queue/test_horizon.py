@@ -76,10 +76,21 @@ def test_a_quick_one_among_the_slow_begins_the_count_anew(desk):
 
 def test_where_all_claims_are_slow_none_waits_for_long_behind_another(desk):
     desk.seconds_behind = 0.03
-    for _ in range(10):
+    for _ in range(13):
         desk.claim()
 
-    assert desk.asked == [*[FRONT] * 4, (0, 4), *[FRONT] * 4, (0, 9)]
+    behind = [(0, 4), (0, 5), (0, 6), (0, 7)]
+    assert desk.asked == [*[FRONT] * 4, *behind, *[FRONT] * 4, (0, 12)]
+
+
+def test_a_slow_one_among_the_quick_costs_itself_alone(desk):
+    desk.claim_slowly()
+
+    for seconds in (0.03, 0.03, 0.03, 0.001) * 2:
+        desk.seconds_behind = seconds
+        desk.claim()
+
+    assert FRONT not in desk.asked
 
 
 def test_the_front_is_looked_at_again_after_19_times_as_long(desk):

@@ -7,7 +7,8 @@ the next ones begin behind the last task taken, for 19 times as long as it took,
 least one second and two at most; then one looks from the front again, also
 when nobody has told of anything. Only in that state may a task wait for so long
 that has a higher priority, was given back, or was committed out of turn. Where
-that is not much quicker, it is the machine that is slow, and the state ends.
+four of those in a row are not much quicker, it is the machine that is slow, and the
+state ends; a single one has met a checkpoint, say.
 """
 
 import time
@@ -37,11 +38,14 @@ class Place:
     until: float
     seconds: float
     """How long a claim from the front took."""
+    slow_in_a_row: int = 0
+    """How many claims that began behind it were not much quicker."""
 
-    def behind(self, claims: list[Claim]) -> "Place":
-        """Return the place of the last of these claims."""
-        rank, last = _last(claims)
-        return replace(self, rank=rank, id=last)
+    def behind(self, claims: list[Claim], seconds: float) -> "Place":
+        """Return the place of the last of these claims, which took so long."""
+        rank, last = _last(claims) if claims else (self.rank, self.id)
+        slow = self.slow_in_a_row + 1 if seconds > self.seconds / 2 else 0
+        return replace(self, rank=rank, id=last, slow_in_a_row=slow)
 
 
 class Horizon:
@@ -63,11 +67,10 @@ class Horizon:
             self._note(wanted, claims, self._seconds(began, claims))
             return claims
         claims = claim(replace(wanted, min_rank=place.rank, after_id=place.id))
-        seconds = self._seconds(began, claims)
-        if seconds > place.seconds / 2:
+        place = place.behind(claims, self._seconds(began, claims))
+        self._places[wanted.queue] = place
+        if place.slow_in_a_row >= SLOW_IN_A_ROW:
             del self._places[wanted.queue], self._slow[wanted.queue]
-        elif claims:
-            self._places[wanted.queue] = place.behind(claims)
         return claims
 
     @property
