@@ -115,6 +115,10 @@ def send_from(context: object, account: str) -> None:
         ({"backoff": {"x": exponential()}}, "backoff holds 'x', not an exception class"),
         ({"at_most_once": True, "transactional": True}, "exclude each other"),
         (
+            {"at_most_once": True, "max_attempts": 5},
+            "max_attempts is 5, and at_most_once allows one attempt. Leave one of them",
+        ),
+        (
             {"timout": timedelta(1)},
             "Unknown task option 'timout'. Did you mean 'timeout'?",
         ),
@@ -241,12 +245,20 @@ def test_a_task_with_mappings_for_options_has_a_hash_and_can_be_reduced():
 
 
 def test_one_attempt_is_all_that_a_task_gets_that_must_not_be_repeated():
-    once = task(at_most_once=True, max_attempts=5)(send)
+    once = task(at_most_once=True)(send)
 
-    outcome = judge(ValueError(), once, result_of(tasks.nothing))
+    # The row may be older than the option.
+    outcome = judge(ValueError(), once, result_of(tasks.nothing), max_attempts=5)
 
     assert isinstance(outcome, Failed)
-    assert once.options.attempts_allowed == 1
+    assert once.options.max_attempts == 1
+
+
+def test_one_call_cannot_have_more_attempts_of_what_must_not_be_repeated():
+    once = task(at_most_once=True)(send)
+
+    with pytest.raises(ValueError, match="max_attempts is 2, and at_most_once allows"):
+        once.using(max_attempts=2)
 
 
 def test_only_what_retry_on_names_is_tried_again():

@@ -98,7 +98,7 @@ class Bookkeeping(RuleBasedStateMachine):
             priority=result.task.priority,
             due=self.model.now + delay,
             state=TaskState.SCHEDULED if delay else TaskState.READY,
-            max_attempts=options.attempts_allowed,
+            max_attempts=options.max_attempts,
             at_most_once=options.at_most_once,
             keep=None if options.keep is None else options.keep.seconds,
             unique=unique,

@@ -124,7 +124,7 @@ def wait_in_c() -> str:
     return spin()
 
 
-@task(at_most_once=True, max_attempts=5)
+@task(at_most_once=True)
 def never_twice(message: str = "") -> str:
     """Raise, if there is a message, and return otherwise."""
     if message:

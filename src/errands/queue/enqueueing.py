@@ -71,7 +71,7 @@ class Terms:
             task.queue_name,
             -int(task.priority),
             task.module_path,
-            options.attempts_allowed,
+            options.max_attempts,
             None if options.concurrency is None else options.concurrency[1],
             options.at_most_once,
         )

@@ -31,7 +31,10 @@ class TaskOptions:
     """How often a task is tried, when, beside what, and what remains of it."""
 
     max_attempts: int = 3
-    """Attempts that may end in an exception; a crash or a deploy uses none."""
+    """Attempts that may end in an exception; a crash or a deploy uses none.
+
+    What must be started ``at_most_once`` has one.
+    """
 
     backoff: Backoff = exponential()
     """``backoff(exception, task_result)`` returns seconds, or None to give up.
@@ -84,11 +87,6 @@ class TaskOptions:
         _check_metadata(self.metadata)
 
     @property
-    def attempts_allowed(self) -> int:
-        """How many attempts may end in an exception."""
-        return 1 if self.at_most_once else self.max_attempts
-
-    @property
     def changeable(self) -> dict[str, Any]:
         """Those that one call may have for itself."""
         names = {each.name for each in fields(self)} - {*BELONG_TO_THE_CODE}
@@ -98,6 +96,8 @@ class TaskOptions:
     def parse(cls, options: dict[str, Any]) -> "TaskOptions":
         """Return the options of a decorator; an unknown one is a ``TypeError``."""
         _refuse_unknown(options)
+        if options.get("at_most_once"):
+            options = {"max_attempts": 1, **options}
         return cls(**options)
 
     def overridden(self, options: dict[str, Any]) -> "TaskOptions":
@@ -125,6 +125,11 @@ class TaskOptions:
         for name in ("at_most_once", "transactional"):
             if type(given := getattr(self, name)) is not bool:
                 raise TypeError(f"{name} is {given!r}; it takes True or False.")
+        if self.at_most_once and attempts != 1:
+            raise ValueError(
+                f"max_attempts is {attempts}, and at_most_once allows one attempt. "
+                "Leave one of them out."
+            )
         if self.at_most_once and self.transactional:
             raise TypeError(
                 "at_most_once and transactional exclude each other: a transaction "

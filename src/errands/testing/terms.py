@@ -25,7 +25,7 @@ def terms_of(task: DjangoTask | None, call: EncodedCall) -> Terms:
         return {}
     options = task.options
     return {
-        "max_attempts": options.attempts_allowed,
+        "max_attempts": options.max_attempts,
         "timeout": options.timeout,
         "unique": unique_key(task, *call),
         "concurrency": _shared(options.concurrency, task, call),
