@@ -1,5 +1,6 @@
 """``manage.py queue``."""
 
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -248,3 +249,108 @@ def test_a_database_that_refuses_is_one_line(monkeypatch):
 def test_an_unknown_backend_is_named():
     with pytest.raises(CommandError, match="'other'"):
         queue("show", "--backend", "other")
+
+
+def lines_of(*arguments: str) -> list[list[str]]:
+    """Return the words of each task that is listed."""
+    return [line.split() for line in queue("list", *arguments).splitlines()]
+
+
+def test_what_has_not_ended_is_listed_in_the_order_in_which_it_starts(worker):
+    later = tasks.nothing.using(run_after=timedelta(hours=1)).enqueue()
+    running = tasks.nothing.enqueue()
+    worker.claim()
+    last, first = tasks.nothing.enqueue(), tasks.nothing.using(priority=5).enqueue()
+
+    listed = lines_of()
+
+    assert [words[:2] for words in listed] == [
+        [running.id, "running"],
+        [first.id, "ready"],
+        [last.id, "ready"],
+        [later.id, "scheduled"],
+    ]
+    due_at = timezone.localtime(later.task.run_after)
+    assert listed[-1][2:] == [
+        *f"{due_at:%Y-%m-%d %H:%M:%S}".split(),
+        *("default", "tests.testapp.tasks.nothing", "0", "attempts"),
+    ]
+
+
+def test_what_has_failed_is_listed_with_its_error_the_newest_first():
+    results = [tasks.fail_once.enqueue() for _ in range(2)]
+    drain(raise_errors=False)
+    tasks.nothing.enqueue()
+
+    first, error, second, _ = queue("list", "--state", "failed").splitlines()
+
+    assert [first.split()[0], second.split()[0]] == [each.id for each in results[::-1]]
+    assert first.split()[1] == "failed"
+    assert first.endswith("tests.testapp.tasks.fail_once  1 attempt")
+    assert error == "    ValueError: no luck"
+
+
+def test_an_error_of_many_lines_is_one():
+    result = tasks.fail.enqueue("first\nsecond\n\x1b[31mthird")
+    drain(raise_errors=False)
+
+    line, error = queue("list", "--state", "failed").splitlines()
+
+    assert line.split()[0] == result.id
+    assert error == "    ValueError: first second [31mthird"
+
+
+def test_the_ids_of_a_list_are_what_the_other_actions_take():
+    results = [tasks.fail_once.enqueue() for _ in range(3)]
+    drain(raise_errors=False)
+    chosen = ("--state", "failed", "--task", "tests.testapp.tasks.fail_once")
+
+    ids = queue("list", *chosen, "--ids").split()
+    queue("retry", *ids)
+
+    assert set(ids) == {each.id for each in results}
+    assert queue("list", *chosen) == ""
+    assert {words[1] for words in lines_of()[::2]} == {"ready"}
+
+
+def test_a_list_is_of_the_queues_and_the_task_that_were_named():
+    mail = tasks.nothing.using(queue_name="mail").enqueue()
+    tasks.fail_once.using(queue_name="mail").enqueue()
+    tasks.nothing.enqueue()
+
+    path = tasks.nothing.module_path
+
+    assert queue("list", "mail", "--task", path, "--ids") == f"{mail.id}\n"
+
+
+def test_a_list_that_is_cut_says_so_beside_it():
+    said = StringIO()
+    tasks.nothing.enqueue_many([((), {})] * 3)
+
+    call_command("queue", "list", "--limit", "2", stdout=StringIO(), stderr=said)
+
+    assert said.getvalue() == "There are more than 2; --limit shows more.\n"
+    call_command("queue", "list", "--limit", "3", stdout=StringIO(), stderr=said)
+    assert said.getvalue().count("\n") == 1
+
+
+def test_a_list_of_nothing_says_so(capsys):
+    assert queue("list", "--state", "lost") == ""
+
+    assert capsys.readouterr().err == "There is no such task.\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["list", "--limit", "0"], "--limit is 0; it is 1 or more."),
+        (["list", "mail*"], "'mail*' is no queue"),
+        (["retry", "--ids", "x"], "--ids belongs to 'queue list', not to 'retry'."),
+        (["--state", "failed"], "--state belongs to 'queue list', not to 'show'."),
+    ],
+)
+def test_what_a_list_cannot_be_of_is_refused(arguments: list[str], told: str):
+    with pytest.raises(CommandError) as refused:
+        queue(*arguments)
+
+    assert told in str(refused.value)

@@ -10,11 +10,12 @@ from django.utils import timezone
 
 from errands.queue.backend import DatabaseBackend
 from errands.queue.depth import Depth, depths
+from errands.queue.listing import Listed, listed
 from errands.queue.names import queue_name
-from errands.queue.states import TaskState
+from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from errands.tasks.registry import registry
-from errands.text import clean_line, describe_exception
+from errands.text import clean_line, counted, describe_exception
 
 ON_QUEUES = {
     "pause": ("paused", "is paused already"),
@@ -26,13 +27,19 @@ ON_TASKS = {
     "discard": ("discarded", "runs now; cancel it"),
 }
 ENDS = {"cancel", "discard"}
+STATES = {state.name.lower(): state for state in (*TaskState, *ResultStatus)}
+OF_LISTS = ("state", "task", "limit", "ids")
+FEW = 20
 KEY_IS_TAKEN = "cannot run again while task {} has its unique key; retry it after that"
 
 
 class Command(BaseCommand):
-    """Show how much waits, pause and resume queues, retry and cancel tasks."""
+    """Show how much waits, list it, pause and resume queues, retry and cancel tasks."""
 
-    help = "Show the queues; pause or resume one; cancel, retry or discard a task."
+    help = (
+        "Show the queues; list their tasks; pause or resume a queue; cancel, retry or "
+        "discard a task."
+    )
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         """Take options anywhere, also between the action and its names."""
@@ -42,11 +49,18 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add what to do, and to what."""
-        choices = ["show", *ON_QUEUES, *ON_TASKS]
+        choices = ["show", "list", *ON_QUEUES, *ON_TASKS]
         parser.add_argument("action", nargs="?", default="show", choices=choices)
-        what = "queues (show, pause, resume) or ids of tasks (cancel, retry, discard)"
+        what = "queues, or ids of tasks to cancel, retry or discard"
         parser.add_argument("names", nargs="*", metavar="NAME|ID", help=what)
         parser.add_argument("--backend", default="default", help="alias in TASKS")
+        listing = parser.add_argument_group("list")
+        listing.add_argument(
+            "--state", choices=STATES, help="only what is so, or has ended so"
+        )
+        listing.add_argument("--task", metavar="PATH", help="such as shop.tasks.charge")
+        listing.add_argument("--limit", metavar="N", type=int, help="20 by default")
+        listing.add_argument("--ids", action="store_true", help="only their ids")
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Make the system checks and ``handle``; both may ask the database."""
@@ -62,6 +76,9 @@ class Command(BaseCommand):
         action, names = options["action"], options["names"]
         try:
             store = Store(options["backend"])
+            if action == "list":
+                return self._list(store.alias, names, options)
+            _refuse_options_of_lists(action, options)
             if action == "show":
                 return self._show(store.alias, names)
         except ValueError as refused:
@@ -111,6 +128,25 @@ class Command(BaseCommand):
             row = f"{depth.queue:{width}}{counts}   {_waiting(depth)}"
             self.stdout.write(row.rstrip())
 
+    def _list(self, alias: str, names: list[str], options: dict[str, Any]) -> None:
+        limit = FEW if options["limit"] is None else options["limit"]
+        if limit < 1:
+            raise CommandError(f"--limit is {limit}; it is 1 or more.")
+        found = listed(
+            alias,
+            state=options["state"] and STATES[options["state"]],
+            queues=[queue_name(name) for name in names],
+            path=options["task"],
+            limit=limit + 1,
+        )
+        for task in found[:limit]:
+            self.stdout.write(str(task.id) if options["ids"] else _told(task))
+        # Past a pipe: its ids may be what another command takes.
+        if not found:
+            self.stderr.write("There is no such task.")
+        elif len(found) > limit:
+            self.stderr.write(f"There are more than {limit:,}; --limit shows more.")
+
     def _on_queue(self, store: Store, action: str, name: str) -> None:
         done, unchanged = ON_QUEUES[action]
         took_effect = getattr(store, action)(name)
@@ -132,6 +168,20 @@ class Command(BaseCommand):
             why = KEY_IS_TAKEN.format(holder) if is_key_taken else refused
             raise CommandError(f"Task {name} {why}.")
         self.stdout.write(f"Task {name} {done}.")
+
+
+def _refuse_options_of_lists(action: str, options: dict[str, Any]) -> None:
+    for name in OF_LISTS:
+        if options[name]:
+            raise CommandError(f"--{name} belongs to 'queue list', not to '{action}'.")
+
+
+def _told(task: Listed) -> str:
+    """Return a line of a task, and another of its last error."""
+    when = f"{timezone.localtime(task.when):%Y-%m-%d %H:%M:%S}"
+    attempts = counted(task.attempts, "attempt")
+    line = f"{task.id}  {task.state:9}  {when}  {task.queue}  {task.path}  {attempts}"
+    return f"{line}\n    {task.error}" if task.error else line
 
 
 def _waiting(depth: Depth) -> str:
