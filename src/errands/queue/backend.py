@@ -219,7 +219,7 @@ class DatabaseBackend(BaseTaskBackend):
         if isinstance(task, Task) and task.due_in is not None:
             task = task.due()
         connection, terms = connections[self.database_alias], self._terms_of(task)
-        new = Enqueueing.of(terms)
+        calls, new = terms.encoded(calls), Enqueueing.of(terms)
         rows = new.rows(calls)
         owners = new.insert(connection, rows)
         if len(owners) < len(rows):

@@ -84,6 +84,16 @@ class Terms:
             values,
         )
 
+    def encoded(self, calls: Sequence[EncodedCall]) -> Sequence[EncodedCall]:
+        """Return calls as plain JSON: those of Django's tasks are not so yet."""
+        if isinstance(self.task, Task):
+            return calls
+        plain: Any = normalize_json
+        return [
+            (plain(args) if args else [], plain(kwargs) if kwargs else {})
+            for args, kwargs in calls
+        ]
+
 
 class Enqueueing(NamedTuple):
     """What the calls of one task that are enqueued together have in common."""
@@ -103,10 +113,7 @@ class Enqueueing(NamedTuple):
     def rows(self, calls: Sequence[EncodedCall]) -> list[CallRow]:
         """Return the calls as rows; ``ArgumentError`` for what is no JSON."""
         task, changed = self.terms.task, self.terms.changed
-        if not isinstance(task, Task):
-            plain: Any = normalize_json
-            calls = [(plain(args), plain(kwargs)) for args, kwargs in calls]
-        elif self.terms.has_keys:
+        if self.terms.has_keys and isinstance(task, Task):
             return [self._keyed_row(task, call, changed) for call in calls]
         ids, ending = new_ids(len(calls)), dump_ending(self.carried, changed)
         return [

@@ -128,14 +128,12 @@ class DatabaseTaskResult(TaskResult):
         *,
         late: New | Running,
     ) -> "DatabaseTaskResult":
-        """Return the result of a call."""
+        """Return the result of a call, whose arguments are plain JSON."""
         result = cls.__new__(cls)
         SET_TASK(result, task)
         SET_ARGS(result, args)
         SET_KWARGS(result, kwargs)
         SET_LATE(result, late)
-        if not isinstance(task, Task):
-            result.__post_init__()
         return result
 
     def __getattr__(self, name: str) -> Any:
