@@ -26,7 +26,8 @@ A drain counts from the start of the first task until the queue's own tables say
 that none is left, of some 2 s of work, or of a backlog of 100,000 for those that do
 it in seconds; every task notes its start in shared memory, which costs
 microseconds: the same for all, and so a larger share for the fastest. Enqueue
-is one process, each task committed before the next. Slow tasks sleep for 20 ms;
+is one process, each task committed before the next, in three turns of a second each
+repeat. Slow tasks sleep for 20 ms;
 they are run by queues that have threads, by five of them in one process, and the
 ideal is five threads that do nothing else. Pick-up counts from the call of
 `enqueue` to the first line of the task, in an idle worker of one process, at
@@ -68,14 +69,9 @@ def _measure(running: Contest, options: Options) -> None:
     for repeat in range(options.repeats):
         print(f"Repeat {repeat + 1} of {options.repeats}", file=sys.stderr)
         if "enqueue" in options.only:
-            seconds, number = options.enqueue_seconds, options.many
-            running.turn("enqueue_each", "enqueue one", seconds=seconds)
-            running.turn("enqueue_many", "enqueue many", number=number)
+            _measure_enqueue(running, options)
         if "drain" in options.only:
-            for processes in (1, 2):
-                drain: dict[str, Any] = {"processes": processes, "share": options.share}
-                running.turn("drain", f"drain {processes}", **drain)
-            running.turn("backlog", of=_is_quick, number=options.backlog)
+            _measure_drain(running, options)
         if "slow" in options.only:
             running.turn("slow", of=_has_threads, number=options.slow)
     if "pickup" in options.only:
@@ -84,6 +80,21 @@ def _measure(running: Contest, options: Options) -> None:
     if "idle" in options.only:
         running.together("idle", seconds=options.idle_seconds)
     _measure_ours(running, options)
+
+
+def _measure_enqueue(running: Contest, options: Options) -> None:
+    # Short turns: the machine, and its disk, change from minute to minute.
+    for _ in range(options.enqueue_turns):
+        seconds = options.enqueue_seconds
+        running.turn("enqueue_each", "enqueue one", seconds=seconds)
+    running.turn("enqueue_many", "enqueue many", number=options.many)
+
+
+def _measure_drain(running: Contest, options: Options) -> None:
+    for processes in (1, 2):
+        drain: dict[str, Any] = {"processes": processes, "share": options.share}
+        running.turn("drain", f"drain {processes}", **drain)
+    running.turn("backlog", of=_is_quick, number=options.backlog)
 
 
 def _is_quick(contestant: Contestant) -> bool:

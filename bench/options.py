@@ -19,7 +19,8 @@ class Options:
     peers: tuple[str, ...] = tuple(MODULES)
     engines: tuple[str, ...] = ENGINES
     repeats: int = 3
-    enqueue_seconds: float = 3.0
+    enqueue_turns: int = 3
+    enqueue_seconds: float = 1.0
     many: int = 20_000
     share: float = 1.0
     backlog: int = 100_000
@@ -35,6 +36,7 @@ class Options:
 
 QUICK: dict[str, Any] = {
     "repeats": 1,
+    "enqueue_turns": 1,
     "enqueue_seconds": 0.5,
     "many": 5_000,
     "share": 0.3,
