@@ -45,7 +45,7 @@ NAMES = CLAIM_COLUMNS.split(", ")
 RETURNING = ", ".join(f"t.{name}" for name in NAMES)
 LEFT = {"id", "concurrency_key"}
 KEYED = ", ".join(name if name in LEFT else "NULL" for name in NAMES)
-MOVED = ", ".join(f"gone.{column}" for column in SHARED_COLUMNS.split(", "))
+DELETED = ", ".join(f"t.{column}" for column in SHARED_COLUMNS.split(", "))
 TYPES = "text smallint text int int boolean timestamptz timestamptz smallint text"
 SHARED_VALUES = ", ".join(f"%s::{kind}" for kind in TYPES.split())
 
@@ -165,26 +165,22 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
 FINISH = Planned(
     "finish",
     f"""
-WITH record AS (
-    SELECT id::bigint, token::int, status::smallint, attempt::int, crashes::smallint,
-        errors, worker_ids, return_value,
-        started_at::timestamptz, finished_at::timestamptz, metadata,
-        expires_at::timestamptz
-    FROM ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * 12)})
-        AS records(id, token, status, attempt, crashes, errors, worker_ids,
+WITH gone AS (
+    DELETE FROM errands_task t
+    USING ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * 12)})
+        AS record(id, token, status, attempt, crashes, errors, worker_ids,
             return_value, started_at, finished_at, metadata, expires_at)
-), gone AS (
-    DELETE FROM errands_task t USING record
-    WHERE t.id = record.id AND t.token = record.token AND t.{IS_RUNNING}
-    RETURNING t.*
+    WHERE t.id = record.id::bigint AND t.token = record.token::int AND t.{IS_RUNNING}
+    RETURNING {DELETED}, t.started_at AS first_started_at, t.metadata AS old_metadata,
+        record.*
 )
 INSERT INTO errands_result (id, token, status, attempt, crashes, errors, worker_ids,
     return_value, started_at, finished_at, expires_at, metadata, {SHARED_COLUMNS})
-SELECT record.id, record.token, record.status, record.attempt, record.crashes,
-    record.errors, record.worker_ids, record.return_value,
-    coalesce(record.started_at, gone.started_at), record.finished_at,
-    record.expires_at, coalesce(record.metadata, gone.metadata), {MOVED}
-FROM gone JOIN record ON record.id = gone.id
+SELECT id::bigint, token::int, status::smallint, attempt::int, crashes::smallint,
+    errors, worker_ids, return_value,
+    coalesce(started_at::timestamptz, first_started_at), finished_at::timestamptz,
+    expires_at::timestamptz, coalesce(metadata, old_metadata), {SHARED_COLUMNS}
+FROM gone
 RETURNING id
 """,
 )
