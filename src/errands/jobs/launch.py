@@ -26,7 +26,7 @@ from errands.jobs.perform import task_of
 from errands.runs import handover
 from errands.runs.fence import run_alias
 from errands.runs.models import Run
-from errands.tasks.signature import call_signature, check_call, positional_names
+from errands.tasks.signature import call_shape, call_signature, check_call
 from errands.tasks.task import Task, storable
 
 if TYPE_CHECKING:
@@ -84,7 +84,8 @@ class Launch:
         task = task_of(job)
         called = call_signature(job.perform, skipped=1)
         check_call(called, args, kwargs, name=f"{job.__qualname__}.perform")
-        wire_args, wire_kwargs = encode_call(args, kwargs, names=positional_names(called))
+        names = call_shape(job.perform, skipped=1).names
+        wire_args, wire_kwargs = encode_call(args, kwargs, names=names)
         write = partial(
             handover.create,
             job_path=job.path(),

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from errands.exceptions import SignatureMismatch
 
-MOST_SHAPES = 4096
 SHOWN = 5
 NO_ARGUMENTS = (str, bytes, bytearray, Mapping, Set)
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
@@ -33,29 +32,32 @@ def is_coroutine(function: Callable[..., Any]) -> bool:
     return iscoroutinefunction(function)
 
 
-class _Shape(NamedTuple):
+class CallShape(NamedTuple):
     """What a signature allows by position alone."""
 
     names: tuple[str, ...]
+    """Of the parameters that can be passed by position."""
     fewest: float
     most: float
 
 
-_shapes: dict[int, tuple[Signature, _Shape]] = {}
-
-
-def positional_names(called: Signature) -> tuple[str, ...]:
-    """Return the names of the parameters that can be passed by position."""
-    return _shape(called).names
+@lru_cache(maxsize=4096)
+def call_shape(function: Callable[..., Any], *, skipped: int = 0) -> CallShape:
+    """Return the shape of a call: where it fits, the signature need not be asked."""
+    parameters = call_signature(function, skipped=skipped).parameters.values()
+    names = tuple(p.name for p in parameters if p.kind in POSITIONAL)
+    needed = [p for p in parameters if p.default is Parameter.empty]
+    required = [p for p in needed if p.kind in POSITIONAL]
+    takes_any = any(p.kind is Parameter.VAR_POSITIONAL for p in parameters)
+    needs_keywords = any(p.kind is Parameter.KEYWORD_ONLY for p in needed)
+    fewest = inf if needs_keywords else len(required)
+    return CallShape(names, fewest, inf if takes_any else len(names))
 
 
 def check_call(
     called: Signature, args: Sequence[Any], kwargs: Mapping[str, Any], *, name: str
 ) -> None:
     """Raise ``SignatureMismatch`` unless the arguments fit."""
-    shape = _shape(called)
-    if not kwargs and shape.fewest <= len(args) <= shape.most:
-        return
     try:
         called.bind(*args, **kwargs)
     except TypeError as mismatch:
@@ -82,25 +84,6 @@ def _kinds(call: object) -> str:
     kinds = ", ".join(type(part).__name__ for part in call[:SHOWN])
     rest = ", …" if len(call) > SHOWN else "," if len(call) == 1 else ""
     return f"({kinds}{rest})"
-
-
-def _shape(called: Signature) -> _Shape:
-    """Return the shape of a signature, kept by identity: hashing one is slow."""
-    known = _shapes.get(id(called))
-    if known is not None and known[0] is called:
-        return known[1]
-    parameters = called.parameters.values()
-    names = tuple(p.name for p in parameters if p.kind in POSITIONAL)
-    needed = [p for p in parameters if p.default is Parameter.empty]
-    required = [p for p in needed if p.kind in POSITIONAL]
-    takes_any = any(p.kind is Parameter.VAR_POSITIONAL for p in parameters)
-    needs_keywords = any(p.kind is Parameter.KEYWORD_ONLY for p in needed)
-    fewest = inf if needs_keywords else len(required)
-    shape = _Shape(names, fewest, inf if takes_any else len(names))
-    if len(_shapes) >= MOST_SHAPES:
-        _shapes.clear()
-    _shapes[id(called)] = called, shape
-    return shape
 
 
 def _misspelt(called: Signature, kwargs: Mapping[str, Any]) -> str:

@@ -25,11 +25,11 @@ from errands.tasks.context import own_context
 from errands.tasks.options import TaskOptions
 from errands.tasks.registry import registry
 from errands.tasks.signature import (
+    call_shape,
     call_signature,
     check_call,
     check_pair,
     is_coroutine,
-    positional_names,
 )
 from errands.tasks.templates import check_options
 
@@ -175,11 +175,12 @@ class Task(DjangoTask):
         self, args: Sequence[Any], kwargs: Mapping[str, Any]
     ) -> tuple[list[Any], dict[str, Any]]:
         """Check a call against the signature and return it as plain JSON."""
-        called = self.call_signature
-        check_call(called, args, kwargs, name=self.func.__name__)
+        shape = call_shape(self.func, skipped=int(self.takes_context))
+        if kwargs or not shape.fewest <= len(args) <= shape.most:
+            check_call(self.call_signature, args, kwargs, name=self.func.__name__)
         if not args and not kwargs:
             return [], {}
-        return encode_call(args, kwargs, names=positional_names(called))
+        return encode_call(args, kwargs, names=shape.names)
 
     @property
     def call_signature(self) -> Signature:
