@@ -25,6 +25,7 @@ from django.db import (
 )
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.postgresql.base import Cursor, DatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from errands.queue.statements import cursor_of, cursors
@@ -290,6 +291,22 @@ def test_whoever_watches_cursors_sees_all_that_goes_through(
 
     assert is_ours(connection)
     assert texts(connection) == ["one", "two"]
+
+
+def test_who_watches_the_wrapper_of_all_cursors_sees_what_libpq_is_told(
+    connection, monkeypatch
+):
+    def traced(self: CursorWrapper, sql: str, params: Any = None) -> Any:
+        seen.append(sql)
+        return original(self, sql, params)
+
+    original, seen = CursorWrapper.execute, []
+    monkeypatch.setattr(CursorWrapper, "execute", traced)
+
+    save(connection, "one")
+
+    assert seen == [SAVE]
+    assert is_ours(connection)
 
 
 def test_a_log_of_queries_shows_what_was_sent(connection, monkeypatch):

@@ -24,7 +24,7 @@ from errands import instants
 from errands.instants import for_site
 from errands.queue import checks as queue_checks
 from errands.queue.claims import Claim, Payload, Settlement
-from errands.queue.enqueueing import Enqueueing, Terms
+from errands.queue.enqueueing import Enqueueing, Terms, plain_calls
 from errands.queue.interventions import (
     after_commit,
     forget,
@@ -219,7 +219,9 @@ class DatabaseBackend(BaseTaskBackend):
         if isinstance(task, Task) and task.due_in is not None:
             task = task.due()
         connection, terms = connections[self.database_alias], self._terms_of(task)
-        calls, new = terms.encoded(calls), Enqueueing.of(terms)
+        if not isinstance(task, Task):
+            calls = plain_calls(calls)
+        new = Enqueueing.of(terms)
         rows = new.rows(calls)
         owners = new.insert(connection, rows)
         if len(owners) < len(rows):

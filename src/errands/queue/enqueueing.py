@@ -84,16 +84,6 @@ class Terms:
             values,
         )
 
-    def encoded(self, calls: Sequence[EncodedCall]) -> Sequence[EncodedCall]:
-        """Return calls as plain JSON: those of Django's tasks are not so yet."""
-        if isinstance(self.task, Task):
-            return calls
-        plain: Any = normalize_json
-        return [
-            (plain(args) if args else [], plain(kwargs) if kwargs else {})
-            for args, kwargs in calls
-        ]
-
 
 class Enqueueing(NamedTuple):
     """What the calls of one task that are enqueued together have in common."""
@@ -173,6 +163,15 @@ class Enqueueing(NamedTuple):
             TaskState.SCHEDULED if self.is_later else TaskState.READY,
             dump_metadata(dict(metadata)) if metadata else "{}",
         ]
+
+
+def plain_calls(calls: Sequence[EncodedCall]) -> Sequence[EncodedCall]:
+    """Return calls of a task of Django's as plain JSON, as those of ours are."""
+    plain: Any = normalize_json
+    return [
+        (plain(args) if args else [], plain(kwargs) if kwargs else {})
+        for args, kwargs in calls
+    ]
 
 
 def _chunks(rows: Sequence[CallRow]) -> list[Sequence[CallRow]]:
