@@ -383,8 +383,9 @@ def test_a_lost_connection_is_an_outage_and_a_new_one_goes_on(connection):
 
 
 def test_a_site_with_health_checks_gets_a_sound_connection(connection, monkeypatch):
-    save(connection, "one")
+    monkeypatch.setitem(connection.settings_dict, "CONN_HEALTH_CHECKS", True)
     monkeypatch.setattr(connection, "health_check_enabled", True)
+    save(connection, "one")
     connection.health_check_done = False
     terminate(connection)
 

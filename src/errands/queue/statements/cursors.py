@@ -25,7 +25,8 @@ ASYNC_UNSAFE = async_unsafe(len).__code__
 
 def open_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
     """Return a cursor of a PostgreSQL connection: ours, unless somebody watches."""
-    connection.close_if_health_check_failed()
+    if connection.settings_dict["CONN_HEALTH_CHECKS"]:
+        connection.close_if_health_check_failed()
     connection.ensure_connection()
     if connection.queries_logged or not _is_unwatched(connection):
         return connection.cursor()
