@@ -1,9 +1,10 @@
 """Context travels by name."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import Context, ContextVar
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,7 @@ from django.utils import timezone, translation
 
 from errands import register_context
 from errands.tasks import carried
+from errands.tasks.carried import CarriedContext
 
 tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
 
@@ -143,6 +145,80 @@ def in_a_new_context(captured: dict[str, str]) -> tuple[str, str]:
             return translation.get_language(), timezone.get_current_timezone_name()
 
     return Context().run(run)
+
+
+AS_BEGUN = {"language": "en", "time_zone": "Europe/Vienna"}
+
+
+def captured_after(*changes: Callable[[], object]) -> dict[str, str]:
+    """Return what is captured after these, in a context of its own."""
+
+    def run() -> dict[str, str]:
+        for change in changes:
+            change()
+        return carried.capture()
+
+    return Context().run(run)
+
+
+@pytest.mark.parametrize(
+    ("changes", "differing"),
+    [
+        ([], {}),
+        ([partial(translation.activate, "de")], {"language": "de"}),
+        ([partial(timezone.activate, "Asia/Tokyo")], {"time_zone": "Asia/Tokyo"}),
+        (
+            [
+                partial(timezone.activate, "Asia/Tokyo"),
+                partial(translation.activate, "de"),
+            ],
+            {"language": "de", "time_zone": "Asia/Tokyo"},
+        ),
+        ([partial(translation.activate, "de"), translation.deactivate], {}),
+        ([partial(timezone.activate, "Asia/Tokyo"), timezone.deactivate], {}),
+    ],
+)
+def test_what_somebody_has_changed_is_captured_as_it_is_now(changes, differing):
+    assert captured_after(*changes) == AS_BEGUN | differing
+
+
+def test_where_nobody_speaks_a_language_none_travels():
+    assert captured_after(translation.deactivate_all).keys() == {"time_zone"}
+
+
+def test_what_nobody_has_changed_is_not_asked_for(monkeypatch):
+    captured_after()
+    asked: list[str] = []
+    for name, context in carried._registered.items():
+        note = CarriedContext(partial(asked.append, name), context.activate)
+        monkeypatch.setitem(carried._registered, name, note)
+
+    assert captured_after() == AS_BEGUN
+    assert asked == []
+
+
+def test_what_is_captured_follows_the_settings(settings):
+    captured_after()
+
+    settings.LANGUAGE_CODE, settings.TIME_ZONE = "de", "Asia/Tokyo"
+
+    assert captured_after() == {"language": "de", "time_zone": "Asia/Tokyo"}
+
+
+@pytest.fixture
+def _language_of_its_own() -> Iterator[None]:
+    """Have a site that captures the language in its own way."""
+    context, change = carried._registered["language"], carried._changes["language"]
+    register_context("language", capture=lambda: "la", activate=translation.override)
+    yield
+    carried._registered["language"] = context
+    carried._changes["language"] = change
+    carried._as_begun.cache_clear()
+
+
+@pytest.mark.usefixtures("_language_of_its_own")
+def test_a_language_that_the_site_captures_itself_is_always_asked_for():
+    assert captured_after() == AS_BEGUN | {"language": "la"}
 
 
 def test_a_new_thread_needs_no_activation_where_nothing_differs(monkeypatch):
