@@ -60,7 +60,9 @@ class Command(BaseCommand):
         )
         listing.add_argument("--task", metavar="PATH", help="such as shop.tasks.charge")
         listing.add_argument("--limit", metavar="N", type=int, help="20 by default")
-        listing.add_argument("--ids", action="store_true", help="only their ids")
+        listing.add_argument(
+            "--ids", action="store_true", default=None, help="only their ids"
+        )
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         """Make the system checks and ``handle``; both may ask the database."""
@@ -172,7 +174,7 @@ class Command(BaseCommand):
 
 def _refuse_options_of_lists(action: str, options: dict[str, Any]) -> None:
     for name in OF_LISTS:
-        if options[name]:
+        if options[name] is not None:
             raise CommandError(f"--{name} belongs to 'queue list', not to '{action}'.")
 
 
