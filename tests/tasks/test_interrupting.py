@@ -4,6 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 
 import pytest
@@ -224,7 +225,7 @@ class LockWithShots:
     def __init__(self, control: Control, shots: dict[int, Reason]) -> None:
         self._control, self._shots = control, shots
         self._attempt = threading.get_ident()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._uses = 0
 
     def __enter__(self) -> None:
@@ -237,7 +238,21 @@ class LockWithShots:
         self._lock.acquire()
 
     def __exit__(self, *raised: object) -> None:
+        self.release()
+
+    def release(self) -> None:
         self._lock.release()
+
+
+class LockLeftTaken(LockWithShots):
+    """A lock that an exception leaves taken, as from Python 3.14 on."""
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._uses += 1
+        if reason := self._shots.pop(self._uses, None):
+            self._control.asked = reason
+            raise reason
 
 
 OPENING, CLOSING, CLOSING_AGAIN = 1, 2, 3
@@ -258,6 +273,28 @@ def test_what_arrives_while_the_attempt_shuts_it_out_changes_nothing(shots):
     assert run_interruptible(control, lambda: "returned") == "returned"
     spin(0.01)
 
+    assert shots == {}
+
+
+@pytest.mark.parametrize(
+    "shots",
+    [
+        {CLOSING: TaskTimeout},
+        {CLOSING: TaskTimeout, CLOSING_AGAIN: TaskCancelled},
+        {OPENING: TaskTimeout, CLOSING: TaskCancelled},
+    ],
+)
+def test_a_lock_that_an_exception_left_taken_is_given_back(shots):
+    control = Control()
+    control._lock = LockLeftTaken(control, shots)
+
+    with suppress(TaskTimeout):
+        run_interruptible(control, lambda: "returned")
+
+    other = threading.Thread(target=control.interrupt, args=[TaskCancelled], daemon=True)
+    other.start()
+    other.join(10)
+    assert not other.is_alive()
     assert shots == {}
 
 

@@ -22,6 +22,7 @@ import threading
 import time
 from _thread import start_new_thread
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from errands.exceptions import TaskCancelled, TaskTimeout
@@ -53,7 +54,7 @@ class Control:
         self._should_stop = False
         self._reasons: tuple[Reason, ...] = ()
         self._deliver: Delivery | None = None
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     @property
     def should_stop(self) -> bool:
@@ -94,9 +95,17 @@ class Control:
                 deliver(self.asked)
 
     def close(self) -> None:
-        """Let nothing arrive any more."""
+        """Let nothing arrive any more in this thread, which is the attempt's.
+
+        From Python 3.14 on, an exception may come when a lock has been taken and the
+        block that gives it back has not begun; so it is given back here.
+        """
         with self._lock:
             self._deliver = None
+        if self.asked is not None:
+            with suppress(RuntimeError):
+                while True:
+                    self._lock.release()
 
 
 def run_interruptible[T](control: Control, function: Callable[[], T]) -> T:
