@@ -161,34 +161,51 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
 )
 """
 
+# The columns of a ``Finish``, with their types.
+FINISHED = dict(
+    id="bigint",
+    token="int",
+    status="smallint",
+    attempt="int",
+    crashes="smallint",
+    errors="text",
+    worker_ids="text",
+    return_value="text",
+    started_at="timestamptz",
+    finished_at="timestamptz",
+    metadata="text",
+    expires_at="timestamptz",
+)
+INSTANTS = [place for place, kind in enumerate(FINISHED.values()) if kind == "timestamptz"]
+ENDED = ", ".join(
+    f"coalesce(given.{name}, %s)::{kind} AS {name}" for name, kind in FINISHED.items()
+)
+
 # A column at a time: of a list of rows, the server reads each row for each column.
+# Nearly all of a batch have most values in common: those come once.
 FINISH = Planned(
     "finish",
     f"""
 WITH gone AS (
     DELETE FROM errands_task t
-    USING ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * 12)})
-        AS record(id, token, status, attempt, crashes, errors, worker_ids,
-            return_value, started_at, finished_at, metadata, expires_at)
-    WHERE t.id = record.id::bigint AND t.token = record.token::int AND t.{IS_RUNNING}
+    USING (
+        SELECT {ENDED}
+        FROM ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * len(FINISHED))})
+            AS given({", ".join(FINISHED)})
+    ) AS record
+    WHERE t.id = record.id AND t.token = record.token AND t.{IS_RUNNING}
     RETURNING {DELETED}, t.started_at AS first_started_at, t.metadata AS old_metadata,
         record.*
 )
 INSERT INTO errands_result (id, token, status, attempt, crashes, errors, worker_ids,
     return_value, started_at, finished_at, expires_at, metadata, {SHARED_COLUMNS})
-SELECT id::bigint, token::int, status::smallint, attempt::int, crashes::smallint,
-    errors, worker_ids, return_value,
-    coalesce(started_at::timestamptz, first_started_at), finished_at::timestamptz,
-    expires_at::timestamptz, coalesce(metadata, old_metadata), {SHARED_COLUMNS}
+SELECT id, token, status, attempt, crashes, errors, worker_ids, return_value,
+    coalesce(started_at, first_started_at), finished_at, expires_at,
+    coalesce(metadata, old_metadata), {SHARED_COLUMNS}
 FROM gone
 RETURNING id
 """,
 )
-
-FINISHED = Finish._fields.index("expires_at") + 1
-INSTANTS = [
-    Finish._fields.index(name) for name in ("started_at", "finished_at", "expires_at")
-]
 
 REQUEUE = f"""
 UPDATE errands_task t SET run_at = record.run_at, attempt = record.attempt,
@@ -338,11 +355,17 @@ class PostgreSQLStatements(Statements):
 
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Move running rows to the results; return the ids moved."""
-        columns: list[Any] = [*zip(*records, strict=True)][:FINISHED]
+        columns: list[Sequence[Any]] = [*zip(*records, strict=True)][: len(FINISHED)]
         for place in INSTANTS:
             # One by one, the encoder would call Python for them.
             columns[place] = [value and value.isoformat() for value in columns[place]]
-        cursor.execute(FINISH, [_column(values) for values in columns])
+        # The ids say how many there are.
+        common = [None, *map(_in_common, columns[1:])]
+        lists = [
+            _column(values if text is None else [])
+            for text, values in zip(common, columns, strict=True)
+        ]
+        cursor.execute(FINISH, [*common, *lists])
         return {row[0] for row in cursor.fetchall()}
 
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
@@ -382,8 +405,16 @@ class PostgreSQLStatements(Statements):
 
 def _column(values: Sequence[Parameter]) -> str:
     """Return the values of one column as JSON; one that is all NULL is empty."""
-    is_empty = values[0] is None and values.count(None) == len(values)
+    is_empty = None in values[:1] and values.count(None) == len(values)
     return ENCODER.encode([] if is_empty else values)
+
+
+def _in_common(values: Sequence[Parameter]) -> str | None:
+    """Return what all rows of a column have; None where they differ, or it is NULL."""
+    first = values[0]
+    if first is None or values.count(first) < len(values):
+        return None
+    return str(first)
 
 
 def _selected(wanted: ClaimFilter) -> list[Parameter]:
