@@ -52,7 +52,7 @@ format: .venv/installed-dev ## Write every file as lint wants it
 	$(python) -m ruff check --fix .
 	$(python) -m ruff format .
 
-bench: .venv/installed-dev ## Measure beside peers and print ratios and bars, 18 minutes
+bench: .venv/installed-dev ## Measure beside peers and print ratios and bars, 20 minutes
 	$(python) -m bench
 
 ci: lint test ## What the CI runs: lint, then test

@@ -12,7 +12,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
 from urllib.parse import urlencode
@@ -125,6 +127,7 @@ class Contest:
 
     stands: list[Stand]
     results: Results
+    _order: Random = field(default_factory=partial(Random, 0))
 
     def turn(
         self,
@@ -134,7 +137,11 @@ class Contest:
         of: Callable[[Contestant], bool] = lambda _: True,
         **arguments: Any,
     ) -> None:
-        """Let everybody be measured once, or whom ``of`` chooses, one by one."""
+        """Let everybody be measured once, or whom ``of`` chooses, one by one.
+
+        In another order each time, so that nobody always comes after the same.
+        """
+        self._order.shuffle(self.stands)
         for stand in self.stands:
             if of(stand.contestant):
                 self.results.probes.append(probe())

@@ -13,13 +13,13 @@ MEASURES = ("enqueue", "drain", "slow", "pickup", "idle", "recovery", "claims", 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Sizes and choices of one run; the defaults take some 18 minutes."""
+    """Sizes and choices of one run; the defaults take some 20 minutes."""
 
     only: tuple[str, ...] = MEASURES
     peers: tuple[str, ...] = tuple(MODULES)
     engines: tuple[str, ...] = ENGINES
     repeats: int = 3
-    enqueue_turns: int = 3
+    enqueue_turns: int = 5
     enqueue_seconds: float = 1.0
     many: int = 20_000
     share: float = 1.0

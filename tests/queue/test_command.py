@@ -290,6 +290,17 @@ def test_what_has_failed_is_listed_with_its_error_the_newest_first():
     assert error == "    ValueError: no luck"
 
 
+def test_what_waits_to_be_tried_again_is_listed_with_its_error():
+    flaky = tasks.fail.using(max_attempts=3).enqueue("not yet")
+    drain(raise_errors=False, limit=1)
+
+    line, error = queue("list", "--state", "scheduled").splitlines()
+
+    assert line.split()[0] == flaky.id
+    assert line.endswith("tests.testapp.tasks.fail  1 attempt")
+    assert error == "    ValueError: not yet"
+
+
 def test_an_error_of_many_lines_is_one():
     result = tasks.fail.enqueue("first\nsecond\n\x1b[31mthird")
     drain(raise_errors=False)

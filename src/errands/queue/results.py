@@ -114,11 +114,6 @@ class DatabaseTaskResult(TaskResult):
 
     _late: New | Running
 
-    def __post_init__(self) -> None:
-        """Normalize the arguments, unless they were encoded by us."""
-        if not isinstance(self.task, Task):
-            TaskResult.__post_init__(self)
-
     @classmethod
     def of(
         cls,
