@@ -1,9 +1,10 @@
 """Cancelling, retrying, discarding and keeping: what becomes of one task."""
 
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
-from uuid import UUID
+from typing import NamedTuple
+from uuid import UUID, uuid4
 
 import pytest
 from django.db import transaction
@@ -11,10 +12,13 @@ from django.tasks import TaskResultStatus, task_backends
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.tasks.signals import task_finished
 from django.utils import timezone
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from errands.exceptions import TaskCancelled, TaskCrashed
 from errands.queue import interventions
-from errands.queue.claims import Payload, Settlement
+from errands.queue.claims import Payload, Selection, Settlement
 from errands.queue.keeping import kept
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.rescuing import rescue_lost, tell_if_ended
@@ -26,6 +30,7 @@ from errands.tasks.outcomes import (
     Cancelled,
     Failed,
     Interrupted,
+    Outcome,
     Retry,
     Snoozed,
     Succeeded,
@@ -53,6 +58,47 @@ def finished():
     yield seen
     for signal in (task_finished, task_discarded):
         signal.disconnect(note)
+
+
+class End(NamedTuple):
+    """How a task of a batch ends."""
+
+    outcome: Outcome
+    worker: str
+    began: int
+    took: int
+    metadata: str | None
+    keep: timedelta | None
+
+    def of(self, now: datetime) -> tuple[Outcome, datetime, datetime, str]:
+        """Return what a settlement says of it."""
+        started_at = now + timedelta(seconds=self.began)
+        return (
+            self.outcome,
+            started_at,
+            started_at + timedelta(seconds=self.took),
+            self.worker,
+        )
+
+
+# Few of each, so that a batch has much in common, and not always all of it.
+VALUES = None, 0, False, "", "null", '"', "a%s\\\0\ud800é", [], {"a": [1]}
+ENDS = st.builds(
+    End,
+    outcome=st.one_of(
+        st.sampled_from(VALUES).map(Succeeded),
+        st.sampled_from(["", "no luck", "%s {} \\u0000"]).map(
+            lambda told: Failed(
+                AttemptError("builtins.ValueError", told, ValueError(told))
+            )
+        ),
+    ),
+    worker=st.sampled_from(["anna", "bert %s", "ö\"'"]),
+    began=st.integers(0, 1),
+    took=st.integers(0, 1),
+    metadata=st.sampled_from([None, "{}", '{"new": "%s"}']),
+    keep=st.sampled_from([None, A_DAY, 2 * A_DAY]),
+)
 
 
 def settlement(claim, outcome, **told) -> Settlement:
@@ -590,3 +636,39 @@ def test_of_results_written_together_each_expires_when_it_is_to(store, worker, k
     assert list(written) == [
         (each.finished_at, each.keep and each.finished_at + each.keep) for each in ended
     ]
+
+
+@given(batch=st.lists(ENDS, min_size=1, max_size=4))
+@hypothesis_settings(max_examples=40)
+def test_of_results_written_together_each_is_what_became_of_its_task(batch):
+    store, worker_id = Store("default"), uuid4()
+    tasks.nothing.using(metadata={"old": 1}).enqueue_many([((), {})] * len(batch))
+    claims = store.claim(worker_id, Selection(), len(batch))
+    now = timezone.now()
+    ended = [
+        Settlement(claim, *each.of(now), metadata=each.metadata, keep=each.keep)
+        for claim, each in zip(claims, batch, strict=True)
+    ]
+
+    settled = store.settle(ended)
+
+    assert len(settled) == len(batch)
+    for each, claim, end in zip(ended, claims, batch, strict=True):
+        row = ResultRow.objects.get(id=claim.id)
+        outcome = each.outcome
+        has_succeeded = isinstance(outcome, Succeeded)
+        assert row.status == (
+            ResultStatus.SUCCEEDED if has_succeeded else ResultStatus.FAILED
+        )
+        assert row.return_value == (
+            json.dumps(outcome.return_value) if has_succeeded else None
+        )
+        assert [told["traceback"] for told in json.loads(row.errors)] == (
+            [] if has_succeeded else [outcome.error.traceback]
+        )
+        assert json.loads(row.worker_ids) == [each.worker_name]
+        assert row.metadata == (end.metadata or '{"old":1}')
+        assert (row.started_at, row.finished_at) == (each.started_at, each.finished_at)
+        assert row.expires_at == (each.keep and each.finished_at + each.keep)
+        assert (row.attempt, row.token, row.crashes) == (1, claim.token, 0)
+    ResultRow.objects.all().delete()

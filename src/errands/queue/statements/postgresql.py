@@ -161,22 +161,15 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
 )
 """
 
-# The columns of a ``Finish``, with their types.
-FINISHED = dict(
-    id="bigint",
-    token="int",
-    status="smallint",
-    attempt="int",
-    crashes="smallint",
-    errors="text",
-    worker_ids="text",
-    return_value="text",
-    started_at="timestamptz",
-    finished_at="timestamptz",
-    metadata="text",
-    expires_at="timestamptz",
+# What is written of a ``Finish``.
+COLUMNS = (
+    "id bigint, token int, status smallint, attempt int, crashes smallint, "
+    "errors text, worker_ids text, return_value text, started_at timestamptz, "
+    "finished_at timestamptz, metadata text, expires_at timestamptz"
 )
-INSTANTS = [place for place, kind in enumerate(FINISHED.values()) if kind == "timestamptz"]
+FINISHED = dict(column.split() for column in COLUMNS.split(", "))
+INSTANTS = [place for place, name in enumerate(FINISHED) if name.endswith("_at")]
+LISTS = ", ".join(["json_array_elements_text(%s::json)"] * len(FINISHED))
 ENDED = ", ".join(
     f"coalesce(given.{name}, %s)::{kind} AS {name}" for name, kind in FINISHED.items()
 )
@@ -189,9 +182,7 @@ FINISH = Planned(
 WITH gone AS (
     DELETE FROM errands_task t
     USING (
-        SELECT {ENDED}
-        FROM ROWS FROM ({", ".join(["json_array_elements_text(%s::json)"] * len(FINISHED))})
-            AS given({", ".join(FINISHED)})
+        SELECT {ENDED} FROM ROWS FROM ({LISTS}) AS given({", ".join(FINISHED)})
     ) AS record
     WHERE t.id = record.id AND t.token = record.token AND t.{IS_RUNNING}
     RETURNING {DELETED}, t.started_at AS first_started_at, t.metadata AS old_metadata,
@@ -355,17 +346,18 @@ class PostgreSQLStatements(Statements):
 
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Move running rows to the results; return the ids moved."""
-        columns: list[Sequence[Any]] = [*zip(*records, strict=True)][: len(FINISHED)]
+        columns: list[Any] = [*zip(*records, strict=True)][: len(FINISHED)]
         for place in INSTANTS:
             # One by one, the encoder would call Python for them.
             columns[place] = [value and value.isoformat() for value in columns[place]]
         # The ids say how many there are.
         common = [None, *map(_in_common, columns[1:])]
         lists = [
-            _column(values if text is None else [])
+            _column(values if text is None else ())
             for text, values in zip(common, columns, strict=True)
         ]
-        cursor.execute(FINISH, [*common, *lists])
+        values: list[Parameter] = [*common, *lists]
+        cursor.execute(FINISH, values)
         return {row[0] for row in cursor.fetchall()}
 
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
