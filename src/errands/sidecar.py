@@ -15,7 +15,8 @@ reader must accept that a row is missing.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,14 +54,12 @@ class Sidecar:
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one statement and return its rows."""
-        with self._lock, self._cursor() as cursor:
-            self._run(cursor, sql, params)
+        with self._lock, self._carried_out(sql, params) as cursor:
             return list(cursor.fetchall()) if cursor.description else []
 
     def update(self, sql: str, params: Sequence[Any] = ()) -> int:
         """Run one statement and return how many rows it changed."""
-        with self._lock, self._cursor() as cursor:
-            self._run(cursor, sql, params)
+        with self._lock, self._carried_out(sql, params) as cursor:
             return int(cursor.rowcount)
 
     @property
@@ -93,18 +92,18 @@ class Sidecar:
             for ending in ("", "-wal", "-shm"):
                 Path(f"{side}{ending}").unlink(missing_ok=True)
 
-    def _cursor(self) -> "CursorWrapper":
-        cursor = self._connection.cursor()
-        if self._prepared is not self._connection.connection:
-            self._prepare(cursor)
-            self._prepared = self._connection.connection
-        return cursor
-
-    def _run(self, cursor: "CursorWrapper", sql: str, params: Sequence[Any]) -> None:
+    @contextmanager
+    def _carried_out(self, sql: str, params: Sequence[Any]) -> "Iterator[CursorWrapper]":
         try:
-            cursor.execute(sql, params)
+            with self._connection.cursor() as cursor:
+                if self._prepared is not self._connection.connection:
+                    self._prepare(cursor)
+                    self._prepared = self._connection.connection
+                cursor.execute(sql, params)
+                yield cursor
         except Error:
-            # The connection may be the reason; the next call gets a new one.
+            # The connection may be the reason, also where it was just being made; the
+            # next call gets a new one.
             self._connection.close()
             raise
 

@@ -225,6 +225,17 @@ def test_a_queue_that_moves_is_not_mentioned():
     assert list(work.queues("default")) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "written"), [("my mail", "'my mail'"), ("--limit", "-- --limit")]
+)
+def test_the_remedy_for_a_paused_queue_is_what_a_shell_takes(name, written):
+    Store("default").pause(name)
+
+    (finding,) = work.queues("default")
+
+    assert finding.remedy == (f"manage.py queue resume {written}, when it may go on.")
+
+
 def test_a_paused_queue_is_mentioned():
     Store("default").pause("mail")
 

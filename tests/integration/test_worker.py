@@ -4,6 +4,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -110,6 +111,15 @@ def test_a_limit_ends_the_worker_after_so_many_attempts(start_worker: StartWorke
     assert worker.ends() == 0, worker.errors
     assert worker.output[-1] == "5 succeeded, 0 failed"
     assert TaskRow.objects.count() == 2
+
+
+def test_attempts_that_end_their_process_count_for_a_limit(start_worker: StartWorker):
+    hostile_tasks.exit_process.enqueue()
+    tasks.nothing.using(run_after=timedelta(hours=1)).enqueue()
+
+    worker = start_worker("--limit", "1")
+
+    assert worker.ends() == 0, worker.errors
 
 
 def test_what_a_task_raises_fails_the_task_and_never_the_worker(

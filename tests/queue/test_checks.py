@@ -132,6 +132,7 @@ def test_attempts_that_a_task_could_have_are_well(settings, attempts):
     [
         ("QUEUES", None, "a list of names of queues"),
         ("QUEUES", "mail", "a list of names of queues"),
+        ("QUEUES", [["mail"]], "a list of names of queues"),
         ("OPTIONS", None, "a dict"),
         ("OPTIONS", ["DATABASE"], "a dict"),
     ],

@@ -1,5 +1,7 @@
 """``manage.py queue``."""
 
+import io
+import os
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -12,11 +14,11 @@ from django.tasks.signals import task_finished
 from django.utils import timezone
 
 from errands.management.commands import queue as command
-from errands.queue.models import QueueRow
+from errands.queue.models import QueueRow, ResultRow
 from errands.tasks.registry import registry
 from errands.testing import drain
 from errands.text import clean_line
-from tests.testapp import tasks
+from tests.testapp import jobs, tasks
 
 OPERATIONS = Path(__file__).parents[2] / "docs" / "guides" / "operations.md"
 
@@ -139,6 +141,50 @@ def test_a_task_whose_unique_key_is_taken_waits_for_who_has_it():
         f"Task {ended.id} cannot run again while task {holder.id} has its unique key; "
         "retry it after that."
     )
+
+
+def test_a_job_whose_run_has_ended_is_not_tried_again():
+    run = jobs.Break.using(owner=None).enqueue()
+    drain(raise_errors=False)
+
+    with pytest.raises(CommandError) as refused:
+        queue("retry", run.dispatched_task)
+
+    assert str(refused.value) == (
+        f"Task {run.dispatched_task} is a job's, whose owner was told how it ended: "
+        "start the job anew."
+    )
+    assert queue("list", "--state", "failed", "--ids").strip() == run.dispatched_task
+
+
+def test_nobody_finds_what_was_kept_for_no_time():
+    tasks.nothing.using(keep=timedelta()).enqueue()
+    drain()
+
+    assert ResultRow.objects.count() == 1
+    assert queue("list", "--state", "succeeded") == ""
+
+
+def test_what_is_asked_for_is_done_although_nobody_reads_on():
+    results = [tasks.fail_once.enqueue() for _ in range(3)]
+    drain(raise_errors=False)
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(writer, "w") as nobodys:
+        call_command("queue", "retry", *[each.id for each in results], stdout=nobodys)
+
+    assert {words[1] for words in lines_of()[::2]} == {"ready"}
+
+
+def test_what_a_terminal_cannot_show_is_escaped():
+    shown = io.BytesIO()
+
+    with io.TextIOWrapper(shown, "ascii") as terminal:
+        call_command("queue", "pause", "☃", "mail", stdout=terminal)
+        said = shown.getvalue()
+
+    assert said == b"Queue \\u2603 paused.\nQueue mail paused.\n"
 
 
 def test_a_task_that_has_not_ended_is_not_tried_again():
@@ -354,7 +400,8 @@ def test_a_list_of_nothing_says_so(capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["list", "--limit", "0"], "--limit is 0; it is 1 or more."),
+        (["list", "--limit", "0"], "--limit is 0; it is 1 to 1,000,000."),
+        (["list", "--limit", "10000000000"], "it is 1 to 1,000,000."),
         (["list", "mail*"], "'mail*' is no queue"),
         (["retry", "--ids", "x"], "--ids belongs to 'queue list', not to 'retry'."),
         (["--state", "failed"], "--state belongs to 'queue list', not to 'show'."),

@@ -349,6 +349,23 @@ def test_metadata_travel_and_are_written_by_whoever_holds_the_task(store, worker
     assert json.loads(ResultRow.objects.get().metadata) == {"seen": 2}
 
 
+def test_metadata_saved_in_a_transaction_lock_nothing_until_it_commits(store, worker):
+    tasks.nothing.using(metadata={"seen": 0}).enqueue()
+    (claim,) = worker.claim()
+
+    with transaction.atomic():
+        assert store.save_metadata(claim, '{"seen": 1}')
+        before = TaskRow.objects.get().metadata
+    saved = TaskRow.objects.get().metadata
+    store.release([claim])
+    with transaction.atomic():
+        late = store.save_metadata(claim, '{"seen": 9}')
+
+    assert (before, saved) == ('{"seen":0}', '{"seen": 1}')
+    assert not late
+    assert TaskRow.objects.get().metadata == '{"seen": 1}'
+
+
 def test_metadata_that_are_no_json_are_refused_at_the_call():
     with pytest.raises(TypeError, match="metadata cannot be stored as JSON"):
         tasks.nothing.using(metadata={"at": object()}).enqueue()

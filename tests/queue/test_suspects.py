@@ -1,9 +1,11 @@
 """What had started in a process that died runs alone, and nothing else does."""
 
+import threading
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 from django.db.models import F
 from django.tasks import TaskResult, TaskResultStatus
 from django.utils import timezone
@@ -63,6 +65,32 @@ def test_suspects_are_claimed_one_by_one_the_most_urgent_first(suspects, worker)
 
     assert taken == [urgent, later]
     assert worker.claim_suspect() == []
+
+
+def test_a_suspect_that_somebody_is_cancelling_keeps_no_quarantine_waiting(
+    suspects, worker, store
+):
+    result = tasks.nothing.enqueue()
+    suspects()
+    has_asked, may_commit = threading.Event(), threading.Event()
+    # On SQLite nobody else can write before it commits.
+    seconds = 0 if connection.vendor == "sqlite" else 60
+
+    def cancel() -> None:
+        with transaction.atomic():
+            store.backend.cancel(result.id)
+            has_asked.set()
+            may_commit.wait(seconds)
+        connection.close()
+
+    cancelling = threading.Thread(target=cancel)
+    cancelling.start()
+    has_asked.wait(60)
+    claims = worker.claim_suspect()
+    may_commit.set()
+    cancelling.join()
+
+    assert claims == []
 
 
 def test_two_quarantines_never_claim_the_same_suspect(suspects, new_worker):

@@ -76,6 +76,14 @@ class KillWorker(Job):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+class Break(Job):
+    """End as no job should."""
+
+    def perform(self) -> None:
+        """Break."""
+        raise ValueError("no luck")
+
+
 class Greet(Job):
     """Say hello to an account."""
 

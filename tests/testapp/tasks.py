@@ -1,6 +1,9 @@
 """Tasks the tests enqueue and workers run."""
 
+import asyncio
 import logging
+import os
+import signal
 import time
 from typing import Any
 
@@ -81,6 +84,23 @@ def leave() -> None:
 def interrupt_from_keyboard() -> None:
     """Try to end the worker as Ctrl-C does."""
     raise KeyboardInterrupt
+
+
+@task
+def be_interrupted() -> None:
+    """Run while somebody presses Ctrl-C."""
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+
+
+@task
+async def await_an_interruption(note: str) -> None:
+    """Run on a loop while somebody presses Ctrl-C, and note how far that came."""
+    os.kill(os.getpid(), signal.SIGINT)
+    try:
+        await asyncio.sleep(5)
+    finally:
+        await Account.objects.acreate(name=note)
 
 
 @task(takes_context=True)

@@ -1,5 +1,8 @@
 """Tasks and jobs that tests of tests run."""
 
+import os
+import signal
+import time
 from datetime import timedelta
 
 import django.tasks
@@ -78,9 +81,21 @@ def leave() -> None:
 
 
 @task
+def note_all(*args: object, **kwargs: object) -> None:
+    """Take whatever it is given."""
+
+
+@task
+def note_on_commit(name: str) -> None:
+    """Write a name when its transaction has committed."""
+    transaction.on_commit(lambda: Account.objects.create(name=name))
+
+
+@task
 def press_ctrl_c() -> None:
     """Be interrupted from the keyboard."""
-    raise KeyboardInterrupt
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
 
 
 @task

@@ -452,9 +452,9 @@ def test_the_immediate_backend_says_why_not():
         assert_enqueued(sample.add.using(backend="immediate"))
 
     assert str(caught.value) == (
-        "TASKS['immediate'] is a ImmediateBackend, which keeps no task that waits, so "
-        "nothing can be said about it. Let the tests use errands.queue.DatabaseBackend, "
-        "or Django's DummyBackend."
+        "TASKS['immediate'] is made of ImmediateBackend, which keeps no task that waits, "
+        "so nothing can be said about it. Let the tests use "
+        "errands.queue.DatabaseBackend, or Django's DummyBackend."
     )
 
 
@@ -489,3 +489,12 @@ def test_a_name_that_stars_take_beside_its_namesake_is_another():
     assert_enqueued(sample.name, args=["Ann"])
     assert_enqueued(sample.name, kwargs={"who": "Bob"})
     assert_not_enqueued(sample.name, kwargs={"who": "Ann"})
+
+
+def test_a_name_that_the_call_does_not_have_matches_nothing():
+    sample.note_all.enqueue(1, a=1)
+
+    assert_enqueued(sample.note_all, kwargs={"a": ANY})
+    assert_not_enqueued(sample.note_all, kwargs={"c": ANY})
+    with pytest.raises(AssertionError, match="c is missing"):
+        assert_enqueued(sample.note_all, kwargs={"c": None})

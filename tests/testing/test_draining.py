@@ -6,13 +6,14 @@ import pytest
 from django.db import transaction
 from django.tasks import TaskResultStatus
 from django.tasks.signals import task_finished
+from django.test import TestCase
 from django.utils import timezone
 
 from errands.exceptions import ErrandsError
 from errands.queue.backend import DatabaseBackend
 from errands.queue.models import TaskRow
 from errands.queue.store import Store
-from errands.testing import Drained, drain, travel_to
+from errands.testing import Drained, drain, inline, travel_to
 from tests.testapp.models import Account
 from tests.testing import sample
 
@@ -233,6 +234,19 @@ def test_a_task_cannot_end_the_tests():
 
     assert isinstance(caught.value.__cause__, SystemExit)
     assert result.status == TaskResultStatus.FAILED
+
+
+def test_hooks_of_tasks_are_called_once_whoever_is_around():
+    names = ("drained", "inline")
+
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        sample.note_on_commit.enqueue(names[0])
+        drain()
+    with inline(), TestCase.captureOnCommitCallbacks(execute=True):
+        transaction.on_commit(lambda: sample.note_on_commit.enqueue(names[1]))
+
+    noted = Account.objects.order_by("pk").values_list("name", flat=True)
+    assert [*noted] == [*names]
 
 
 def test_ctrl_c_ends_the_tests_and_gives_the_task_back():

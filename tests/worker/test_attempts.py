@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import InternalError, connection, connections, transaction
 from django.tasks import TaskResultStatus
-from django.tasks.signals import task_finished
+from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 
 from errands.exceptions import UnknownTask
@@ -210,6 +210,21 @@ def test_a_success_is_announced_without_an_exception(
 
     assert heard == [("finished", TaskResultStatus.SUCCESSFUL, "")]
     assert announcer.count == 1
+
+
+def test_what_a_receiver_leaves_open_is_not_the_tasks(attempts, claim):
+    def turn_off(**told: object) -> None:
+        transaction.set_autocommit(False)
+
+    tasks.nothing.enqueue()
+    task_started.connect(turn_off)
+    try:
+        attempted = attempts.make(claim())
+    finally:
+        task_started.disconnect(turn_off)
+
+    assert attempted.settlement.outcome == Succeeded(None)
+    assert connection.get_autocommit()
 
 
 def test_a_receiver_that_ends_the_process_does_not(

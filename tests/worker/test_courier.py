@@ -333,6 +333,21 @@ def test_a_claim_whose_answer_was_lost_is_released(courier, remembering):
     assert [claim.id for claim in remembering.released] == [7]
 
 
+def test_a_lost_answer_is_looked_after_where_a_stop_comes_with_it(
+    courier, workplace, remembering, monkeypatch
+):
+    remembering.held = [claim_of(7)]
+
+    def lose(*told: object, **more: object) -> None:
+        workplace.stop.request()
+        raise OperationalError("the answer was lost")
+
+    monkeypatch.setattr(courier._picker, "claim", lose)
+
+    assert courier.work()
+    assert [claim.id for claim in remembering.released] == [7]
+
+
 def test_what_is_in_hand_is_not_taken_for_a_lost_answer(courier, workplace, remembering):
     remembering.ready = [claim_of(1)]
     round_of(courier)
@@ -536,6 +551,27 @@ def test_a_thread_that_has_announced_gets_the_next_task_and_not_with_a_poll(
 
     assert asked_before == [2]
     assert remembering.asked == [2, 1]
+
+
+def test_of_two_that_announce_the_second_also_gets_the_next_task(
+    workplace, heartbeat, announcer, remembering, end
+):
+    staying = replace(workplace, options=replace(workplace.options, burst=False))
+    courier = Courier(staying, heartbeat, [announcer])
+    remembering.ready = [claim_of(number) for number in range(4)]
+    round_of(courier)
+    for claim in waiting_in(workplace):
+        end(claim, Succeeded(None), seconds=1)
+    round_of(courier)
+    first, second = waiting_in(workplace)
+    staying.bells.courier._poll = 3600.0
+
+    announcer.announce(first)
+    round_of(courier)
+    threading.Timer(0.05, announcer.announce, [second]).start()
+    round_of(courier)
+
+    assert remembering.asked == [2, 1, 1]
 
 
 def test_a_courier_looks_unasked_for_what_its_horizon_hides(

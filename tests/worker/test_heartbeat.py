@@ -4,6 +4,7 @@ from collections.abc import Callable
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import OperationalError
 
 from errands.conf import settings
 from errands.queue import liveness
@@ -55,6 +56,28 @@ def test_further_beats_keep_the_id(heartbeat, real_workplace):
     assert heartbeat.identity.id == registered
     assert heartbeat.may_claim
     assert real_workplace.outbox.empty()
+
+
+@pytest.mark.parametrize("was_written", [True, False])
+def test_a_registration_whose_answer_is_lost_is_found_or_made_anew(
+    heartbeat, is_registered, monkeypatch, was_written
+):
+    register = liveness.register
+
+    def lose(*told: object) -> None:
+        if was_written:
+            register(*told)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    asked_for = heartbeat.identity.id
+    with monkeypatch.context() as patch, pytest.raises(OperationalError):
+        patch.setattr(liveness, "register", lose)
+        heartbeat.beat()
+    heartbeat.beat()
+
+    assert heartbeat.may_claim
+    assert is_registered(heartbeat.identity.id)
+    assert (heartbeat.identity.id == asked_for) == was_written
 
 
 def test_a_worker_that_was_given_up_goes_on_under_a_fresh_id(

@@ -139,6 +139,18 @@ def test_a_commit_whose_answer_is_lost_is_found_in_the_results(make: Make, error
     assert Account.objects.count() == 1
 
 
+def test_a_task_that_was_cancelled_after_a_rescue_is_not_taken_for_done(
+    real_workplace: Workplace, claim
+):
+    store, result = real_workplace.store, tasks.write.enqueue("Anna")
+    zombies = claim()
+    TaskRow.objects.update(state=1)
+
+    assert store.backend.cancel(result.id)
+
+    assert not store.was_settled(zombies)
+
+
 @pytest.mark.parametrize("error", [OperationalError, InterfaceError])
 def test_a_commit_that_did_not_happen_costs_nothing_and_is_made_again(
     real_workplace: Workplace, make: Make, claim, error

@@ -1,5 +1,6 @@
 """``work_off``: the calling process as a worker, for as long as it takes."""
 
+import signal
 from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
@@ -135,7 +136,7 @@ def test_what_a_dead_worker_held_is_rescued_first():
 
 
 def test_ctrl_c_reaches_the_caller_and_costs_the_task_nothing():
-    before, result = living(), tasks.interrupt_from_keyboard.enqueue()
+    before, result = living(), tasks.be_interrupted.enqueue()
 
     with pytest.raises(KeyboardInterrupt):
         work_off()
@@ -144,6 +145,44 @@ def test_ctrl_c_reaches_the_caller_and_costs_the_task_nothing():
     assert result.status == TaskResultStatus.READY
     assert TaskRow.objects.get().attempt == 0
     assert living() <= before
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_cancels_a_coroutine_and_gives_it_back():
+    result = tasks.await_an_interruption.enqueue("a")
+
+    with pytest.raises(KeyboardInterrupt):
+        work_off()
+    result.refresh()
+
+    assert result.status == TaskResultStatus.READY
+    assert (TaskRow.objects.get().attempt, result.errors) == (0, [])
+    assert Account.objects.get().name == "a"
+
+
+def test_a_task_that_raises_what_ctrl_c_does_has_failed_and_others_go_on():
+    result, other = tasks.interrupt_from_keyboard.enqueue(), tasks.add.enqueue(1)
+
+    assert work_off() == (1, 1)
+    result.refresh()
+    other.refresh()
+
+    assert result.errors[0].exception_class is KeyboardInterrupt
+    assert (result.status, other.return_value) == (TaskResultStatus.FAILED, 2)
+
+
+def test_where_the_site_hears_ctrl_c_itself_it_is_taken_for_one():
+    result = tasks.interrupt_from_keyboard.enqueue()
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work_off()
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+    result.refresh()
+    assert result.status == TaskResultStatus.READY
 
 
 def test_inside_a_transaction_it_is_refused_by_name():

@@ -1,5 +1,6 @@
 """The work itself: is there a worker, and does everything find one?"""
 
+import shlex
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -18,6 +19,8 @@ MOST_NAMED = 5
 
 def workers(alias: str) -> Iterator[Finding]:
     """Count the workers that live."""
+    # Workers may be written down elsewhere: without a table of tasks it raises here.
+    TaskRow.objects.using(alias).exists()
     names = sorted(living(alias).values())
     if names:
         listed = ", ".join(names[:MOST_NAMED]) + (" …" if len(names) > MOST_NAMED else "")
@@ -37,7 +40,7 @@ def queues(alias: str) -> Iterator[Finding]:
         if depth.is_paused:
             yield warning(
                 f"Queue {depth.queue!r} is paused, with {ready}.",
-                f"manage.py queue resume {depth.queue}, when it may go on.",
+                f"manage.py queue resume {_quoted(depth.queue)}, when it may go on.",
             )
         elif depth.waiting_since and instants.now() - depth.waiting_since > LONG_WAIT:
             waited = (instants.now() - depth.waiting_since).total_seconds()
@@ -74,6 +77,11 @@ def unknown_tasks(alias: str) -> Iterator[Finding]:
             "Deploy the code that has it, name its module in ERRANDS['IMPORTS'], or "
             "cancel them.",
         )
+
+
+def _quoted(queue: str) -> str:
+    """Return a name as a shell takes it, also one that looks like an option."""
+    return f"{'-- ' if queue.startswith('-') else ''}{shlex.quote(queue)}"
 
 
 EXAMINATIONS = [workers, queues, stranded_tasks, unknown_tasks]

@@ -51,7 +51,7 @@ from errands.queue.states import ResultStatus, TaskState
 from errands.queue.waking import wake, wake_upkeep
 from errands.tasks.hearing import is_heard
 from errands.tasks.outcomes import Cancelled, Discarded, Failed, Succeeded
-from errands.tasks.registry import is_found_by_workers
+from errands.tasks.registry import is_found_by_workers, registry
 from errands.tasks.signals import task_discarded
 from errands.tasks.task import Task, plain_task
 from errands.text import clean_line
@@ -159,10 +159,17 @@ class DatabaseBackend(BaseTaskBackend):
     def retry(self, result_id: str | UUID) -> bool:
         """Make an ended task ready again, with all its attempts before it.
 
-        False where it has not ended, or a live task has its unique key.
+        False where it has not ended, a live task has its unique key, or it is a
+        job's: what its owner was told stays as it is.
         """
         stored = self._read(result_id)
-        return stored.status is not None and revive(self.database_alias, stored.uuid)
+        if stored.status is None or registry.is_of_a_job(stored.path):
+            return False
+        return revive(self.database_alias, stored.uuid)
+
+    def is_of_a_job(self, result_id: str | UUID) -> bool:
+        """Return whether a task is a job's, as far as this process knows the job."""
+        return registry.is_of_a_job(self._read(result_id).path)
 
     def key_holder(self, result_id: str | UUID) -> str | None:
         """Return the id of the live task that has a task's unique key, if one has."""

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from django.core import checks
@@ -20,11 +20,22 @@ SQLITE_REMEDY = (
     "'init_command': 'PRAGMA journal_mode=WAL'}}."
 )
 
-KINDS: dict[str, tuple[Callable[[], Any], Any, str]] = {
-    "QUEUES": (list, list | tuple | set | frozenset, "a list of names of queues"),
-    "OPTIONS": (dict, Mapping, "a dict"),
+
+def _may_be_queues(value: object) -> bool:
+    if not isinstance(value, list | tuple | set | frozenset):
+        return False
+    return all(isinstance(name, Hashable) for name in value)
+
+
+def _may_be_options(value: object) -> bool:
+    return isinstance(value, Mapping)
+
+
+KINDS: dict[str, tuple[Callable[[], Any], Callable[[object], bool], str]] = {
+    "QUEUES": (list, _may_be_queues, "a list of names of queues"),
+    "OPTIONS": (dict, _may_be_options, "a dict"),
 }
-"""What stands for it where it is missing, what it may be, and that in words."""
+"""What stands for it where it is missing, whether it may be that, and what in words."""
 
 READ_COMMITTED = "read committed"
 # However SQLite lets it be written: journal_mode = 'WAL', journal_mode(wal).
@@ -50,8 +61,8 @@ def usable(params: Mapping[str, Any]) -> dict[str, Any]:
     It must be made, for its checks to say what is wrong with the others.
     """
     return {
-        key: value if isinstance(value := params.get(key, like()), kind) else like()
-        for key, (like, kind, _) in KINDS.items()
+        key: value if may_be(value := params.get(key, like())) else like()
+        for key, (like, may_be, _) in KINDS.items()
     }
 
 
@@ -62,8 +73,8 @@ def _kinds(backend: "DatabaseBackend") -> list[checks.CheckMessage]:
             f"{told}.",
             id="errands.E007",
         )
-        for key, (_, kind, told) in KINDS.items()
-        if key in backend.params and not isinstance(backend.params[key], kind)
+        for key, (_, may_be, told) in KINDS.items()
+        if key in backend.params and not may_be(backend.params[key])
     ]
 
 

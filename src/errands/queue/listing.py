@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import Q, QuerySet
 
+from errands import instants
 from errands.instants import from_site
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.statements.rows import stored_errors
@@ -67,7 +68,9 @@ def _in_order(
     alias: str, state: TaskState | ResultStatus | None
 ) -> Iterator[QuerySet[TaskRow] | QuerySet[ResultRow]]:
     if isinstance(state, ResultStatus):
-        ended = ResultRow.objects.using(alias).filter(status=state)
+        # What is over waits for a worker to delete it.
+        is_over = Q(expires_at__lte=instants.now())
+        ended = ResultRow.objects.using(alias).filter(~is_over, status=state)
         # It may be a megabyte.
         yield ended.defer("return_value").order_by("-finished_at", "-id")
         return

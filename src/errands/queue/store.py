@@ -22,6 +22,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import batched
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,7 @@ from errands.queue.colliding import runs_again
 from errands.queue.concurrency import start_keyed, unblock
 from errands.queue.draining import anything_left
 from errands.queue.horizon import Horizon
+from errands.queue.interventions import after_commit
 from errands.queue.limits import MOST_KEYS
 from errands.queue.names import queue_name
 from errands.queue.pausing import pause, paused, queue_names, resume
@@ -45,10 +47,10 @@ from errands.queue.pruning import BATCH, prune
 from errands.queue.records import Record, as_written, record_of, released
 from errands.queue.statements import Statements, cursor_of, statements_for
 from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
-from errands.queue.states import TaskState
+from errands.queue.states import ResultStatus, TaskState
 from errands.queue.transactions import brief, cut_off_when_silent, limit_silence
 from errands.queue.waking import wake
-from errands.queue.writing import WRITTEN_BY_RESCUES, Written, record, write
+from errands.queue.writing import Written, record, write
 from errands.tasks.rates import Rate
 
 logger = logging.getLogger("errands.queue")
@@ -112,8 +114,15 @@ class Store:
         return self._update(claim, "started_at", self._statements.value(instants.now()))
 
     def save_metadata(self, claim: Claim, text: str) -> bool:
-        """Replace a running task's metadata; False: the lease was lost."""
-        return self._update(claim, "metadata", text)
+        """Replace a running task's metadata; False: the lease was lost.
+
+        Where a transaction is open, once it has committed: until then it would lock
+        the row, and whoever cancels or rescues the task would have to wait.
+        """
+        if self._connection.in_atomic_block and not self._holds(claim):
+            return False
+        save = partial(self._update, claim, "metadata", text)
+        return after_commit(self.alias, save)
 
     def take(self, key: str, rate: Rate) -> timedelta | None:
         """Count a start under a rate; or return how long to wait and ask again."""
@@ -157,13 +166,14 @@ class Store:
         return has_settled
 
     def was_settled(self, claim: Claim) -> bool:
-        """Return whether the results hold this attempt; for a lost COMMIT.
+        """Return whether the results hold this attempt's success; for a lost COMMIT.
 
-        A rescue that ended the task wrote under the same token, and is none.
+        A rescue that ended the task, or who cancelled it after one, wrote under the
+        same token.
         """
         ended = "SELECT status FROM errands_result WHERE id = %s AND token = %s"
         status = self._value(ended, [claim.id, claim.token])
-        return status is not None and status not in WRITTEN_BY_RESCUES
+        return bool(status == ResultStatus.SUCCEEDED)
 
     def release(self, claims: Sequence[Claim]) -> int:
         """Give claims back that were not started; it costs them nothing."""
@@ -326,6 +336,10 @@ class Store:
                 [value, claim.id, claim.token],
             )
             return bool(cursor.rowcount == 1)
+
+    def _holds(self, claim: Claim) -> bool:
+        mine = f"SELECT 1 FROM errands_task WHERE id = %s AND token = %s AND {IS_RUNNING}"
+        return self._value(mine, [claim.id, claim.token]) is not None
 
     def _value(self, sql: str, params: Sequence[Any]) -> Any:
         with self._cursor() as cursor:

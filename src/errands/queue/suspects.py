@@ -37,6 +37,7 @@ from errands.queue.store import Store
 from errands.queue.transactions import brief
 
 LOOKED_AT = 20
+IS_SUSPECT = f"state = {TaskState.SUSPECT:d}"
 TAKEN = SLOTS_TAKEN.format(key="errands_task.concurrency_key")
 
 
@@ -169,7 +170,7 @@ def _choose(store: Store, selection: Selection, *, limit: int) -> list[tuple[Any
     with connections[store.alias].cursor() as cursor:
         cursor.execute(
             "SELECT id, concurrency_key, concurrency_limit FROM errands_task "
-            f"WHERE state = {TaskState.SUSPECT:d} AND {named} "
+            f"WHERE {IS_SUSPECT} AND {named} "
             "AND precedence BETWEEN %s AND %s "
             "AND queue NOT IN (SELECT name FROM errands_queue) "
             f"AND (concurrency_key IS NULL OR ({TAKEN}) < concurrency_limit) "
@@ -199,10 +200,15 @@ def _take(
     row_id: int,
     slot: int | None,
 ) -> bool:
+    """Take it, unless somebody has locked it, who may keep it for long."""
+    is_there = f"SELECT 1 FROM errands_task WHERE id = %s AND {IS_SUSPECT}"
+    cursor.execute(f"{is_there} {_statements(store).locking}", [row_id])
+    if cursor.fetchone() is None:
+        return False
     cursor.execute(
         f"UPDATE errands_task SET state = {TaskState.RUNNING:d}, token = token + 1, "
         "attempt = attempt + 1, worker = %s, slot = %s, claimed_at = %s "
-        f"WHERE id = %s AND state = {TaskState.SUSPECT:d}",
+        f"WHERE id = %s AND {IS_SUSPECT}",
         [worker_id.hex, slot, _now(store), row_id],
     )
     return bool(cursor.rowcount == 1)

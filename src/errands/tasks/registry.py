@@ -43,6 +43,10 @@ class Registry:
         provider = self._providers.get(path)
         return provider() if provider else _plain_task(path)
 
+    def is_of_a_job(self, path: str) -> bool:
+        """Return whether the task is a job's; False for one that is unknown here."""
+        return getattr(self.find(path), "is_cooperative", False)
+
     def load(self) -> None:
         """Import everything a worker must know."""
         for name in _task_modules():

@@ -83,11 +83,11 @@ class Wanted:
         """Return in words what is different; nothing where it is the one."""
         if waiting.path != self.path:
             return ["another task"]
-        missing, wire = object(), wire_of(self.task)
+        wire, has = wire_of(self.task), waiting.arguments
         found = [
-            f"{name} is {shown(waiting.arguments.get(name))}"
+            f"{name} is {shown(has[name]) if name in has else 'missing'}"
             for name, value in self.arguments.items()
-            if not wire.is_same(value, waiting.arguments.get(name, missing))
+            if name not in has or not wire.is_same(value, has[name])
         ]
         for name, value in self.settings.items():
             has = getattr(waiting, name)

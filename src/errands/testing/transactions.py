@@ -28,15 +28,19 @@ def as_if_committed() -> Iterator[None]:
 
 @contextmanager
 def _standing_alone(alias: str) -> Iterator[None]:
-    hooks = connections[alias].run_on_commit
-    savepoint, hooks_before = transaction.savepoint_create(using=alias), len(hooks)
-    with TestCase.captureOnCommitCallbacks(using=alias, execute=True):
-        yield
-        if _is_usable(alias):
-            transaction.savepoint_commit(savepoint, using=alias)
-            return
-        transaction.set_rollback(False, using=alias)
-        transaction.savepoint_rollback(savepoint, using=alias)
+    hooks_before = len(connections[alias].run_on_commit)
+    savepoint = transaction.savepoint_create(using=alias)
+    try:
+        with TestCase.captureOnCommitCallbacks(using=alias, execute=True):
+            yield
+            if _is_usable(alias):
+                transaction.savepoint_commit(savepoint, using=alias)
+            else:
+                transaction.set_rollback(False, using=alias)
+                transaction.savepoint_rollback(savepoint, using=alias)
+                del connections[alias].run_on_commit[hooks_before:]
+    finally:
+        # They have been called, and are not once more by whoever is around this.
         del connections[alias].run_on_commit[hooks_before:]
 
 

@@ -56,8 +56,8 @@ class Waiting:
 def waiting_in(backend: BaseTaskBackend) -> list[Waiting]:
     """Return what waits, in the order it was enqueued."""
     raise ErrandsError(
-        f"TASKS[{backend.alias!r}] is a {type(backend).__name__}, which keeps no task "
-        "that waits, so nothing can be said about it. Let the tests use "
+        f"TASKS[{backend.alias!r}] is made of {type(backend).__name__}, which keeps no "
+        "task that waits, so nothing can be said about it. Let the tests use "
         "errands.queue.DatabaseBackend, or Django's DummyBackend."
     )
 

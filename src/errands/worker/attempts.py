@@ -100,10 +100,19 @@ class Attempts:
         except BaseException as escaped:  # noqa: BLE001 - logged
             return self._broken(attempt, escaped)
 
-    def make(self, claim: Claim) -> Attempted:
-        """Make a whole attempt in this thread, at an async task too; never raises."""
+    def make(
+        self, claim: Claim, *, begins: Callable[[Attempt], None] | None = None
+    ) -> Attempted:
+        """Make a whole attempt in this thread, at an async task too; never raises.
+
+        ``begins`` is called with it before its first line runs.
+        """
         ready = self.prepare(claim)
-        return ready if isinstance(ready, Attempted) else self.run(ready)
+        if isinstance(ready, Attempted):
+            return ready
+        if begins is not None:
+            begins(ready)
+        return self.run(ready)
 
     def run(self, attempt: Attempt, place: int = 0) -> Attempted:
         """Run an attempt in this thread; never raises.
@@ -175,9 +184,10 @@ class Attempts:
         return attempt
 
     def _announce_start(self, attempt: Attempt) -> None:
-        """Tell receivers; one that raises costs the task nothing."""
+        """Tell receivers; what they raise, or leave open, costs the task nothing."""
         if is_heard(task_started):
             tell(task_started, type(self._backend), task_result=attempt.result)
+            clean_connections()
 
     def _run(self, attempt: Attempt, watch: Watch) -> Attempted:
         if attempt.options.transactional:

@@ -274,12 +274,10 @@ class Courier:
         """
         ahead = self._ahead
         awaiting = len(self._workplace.awaiting)
-        wanted = self._options.executors + awaiting + ahead - len(self._hand)
-        if not ahead:
-            wanted -= self._announcing
+        announcing = 0 if ahead else self._announcing
+        wanted = self._options.executors + awaiting + ahead - len(self._hand) - announcing
         if wanted < max(1, ahead // 2) or not self._heartbeat.may_claim:
             return
-        self._workplace.is_short.clear()
         wanted = self._share.within(wanted, unsettled=self._unsettled_count)
         if self._is_idle_poll:
             self._picker.trust_pauses()
@@ -289,6 +287,9 @@ class Courier:
             held=(claim.queue for claim in self._hand),
             awaiting=awaiting,
         )
+        if not announcing or len(claims) < wanted:
+            # Who ends an announcement makes room for nothing that waits.
+            self._workplace.is_short.clear()
         self._workplace.slots.say_ready()
         for claim in claims:
             self._hand_out(claim)
@@ -329,6 +330,8 @@ class Courier:
             self._withdraw()
             self._interrupt()
             self._settle()
+            self._hand.take_along()
+            self._hand.compare()
         except Error:
             logger.exception("the database is away; the lease has to expire")
             return False

@@ -84,8 +84,9 @@ class Heartbeat(threading.Thread):
                 self._start_over()
             registers = not self._is_registered
             if registers:
-                liveness.register(self._alias, self.identity, self._lease)
+                # Before: if only the answer is lost, the row is there to be extended.
                 self._is_registered = True
+                liveness.register(self._alias, self.identity, self._lease)
             if self._was_unheard(asked_at):
                 self._judges_from = asked_at + self._lease.total_seconds()
             self._beat_at = asked_at

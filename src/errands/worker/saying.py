@@ -1,8 +1,10 @@
-"""What the worker's command says, to whoever still listens.
+"""What our commands say, to whoever still listens.
 
 Whoever read it may be gone: Ctrl-C on ``worker | tee log`` ends ``tee`` first,
 and ``worker | head -1`` has read enough. That ends no worker and changes no
-exit code; a worker that broke on it would leave its children behind.
+exit code; a worker that broke on it would leave its children behind, and ``queue
+retry`` its other tasks as they were. What a terminal has no character for is said
+in escapes.
 """
 
 import os
@@ -20,12 +22,20 @@ type Stream = TextIO | OutputWrapper
 def say(stream: Stream, line: str) -> None:
     """Write a line, at once also into a pipe; if nobody takes it, go on."""
     try:
-        stream.write(f"{line}\n")
+        _write(stream, line)
         stream.flush()
     except BrokenPipeError:
         _silence(stream)
     except CANNOT_BE_SAID:
         pass
+
+
+def _write(stream: Stream, line: str) -> None:
+    try:
+        stream.write(f"{line}\n")
+    except UnicodeEncodeError as beyond:
+        known = line.encode(beyond.encoding, "backslashreplace")
+        stream.write(f"{known.decode(beyond.encoding)}\n")
 
 
 def finish_saying(*streams: Stream) -> None:

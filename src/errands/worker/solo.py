@@ -27,9 +27,10 @@ from errands.queue.picking import Picker
 from errands.queue.rescuing import tell_if_ended
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
-from errands.tasks.outcomes import Failed, Interrupted, Outcome, Snoozed
+from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Outcome, Snoozed
 from errands.worker.announcing import Announcer
 from errands.worker.attempts import Attempts
+from errands.worker.ctrl_c import CtrlC
 from errands.worker.options import WorkerOptions
 from errands.worker.slots import Slots
 from errands.worker.stopping import Stop
@@ -67,9 +68,9 @@ class Solo:
 
     def attempt(self, claim: Claim) -> Outcome | None:
         """Run a claim and record what came of it; None when the lease was lost."""
-        with self._around():
-            attempted = self._attempts.make(claim)
-        told = _as_given_back(attempted.settlement)
+        with self._around(), CtrlC() as ctrl_c:
+            attempted = self._attempts.make(claim, begins=ctrl_c.concerns)
+        told = _as_given_back(attempted.settlement, ctrl_c)
         recorded = told if attempted.is_settled else None
         if not (attempted.is_settled or attempted.is_lost):
             recorded = self._store.settle([told]).get(claim.id)
@@ -81,6 +82,8 @@ class Solo:
             raise KeyboardInterrupt
         with self._around():
             self._announcer.announce(attempted._replace(settlement=recorded))
+        if ctrl_c.has_cancelled:
+            raise KeyboardInterrupt
         return recorded.outcome
 
     def give_back(self, worker_id: UUID) -> None:
@@ -102,10 +105,12 @@ def solo_workplace(
         slots.close()
 
 
-def _as_given_back(settlement: Settlement) -> Settlement:
+def _as_given_back(settlement: Settlement, ctrl_c: CtrlC) -> Settlement:
+    """Return a settlement that gives back what Ctrl-C has ended."""
     outcome = settlement.outcome
-    if not isinstance(outcome, Failed):
+    if not (ctrl_c.was_pressed and isinstance(outcome, Failed | Cancelled)):
         return settlement
-    if not isinstance(outcome.error.exception, KeyboardInterrupt):
-        return settlement
-    return replace(settlement, outcome=Interrupted())
+    is_cancelled = ctrl_c.has_cancelled and isinstance(outcome, Cancelled)
+    if is_cancelled or isinstance(outcome.error.exception, KeyboardInterrupt):
+        return replace(settlement, outcome=Interrupted())
+    return settlement

@@ -196,6 +196,8 @@ class Supervisor:
         if loss is not None:
             told = loss.worker_id, loss.name, loss.cause
             logger.warning("worker id=%s name=%s: %s", *told)
+            # The next child in this place goes by it, with --limit.
+            place.slots.count(attempts=len(loss.started | loss.overdue))
             self._rescue(loss)
             has_worked = self._is_ready or place.slots.is_ready
             if not (has_worked or self._is_stopping or place.options.quarantine):

@@ -11,6 +11,8 @@ from errands.doctor.findings import Finding, Level, examine, warning
 from errands.queue.backend import backends
 from errands.runs.fence import run_alias
 from errands.text import clean_line, counted
+from errands.worker.saying import say
+from errands.worker.streams import open_missing_streams
 
 
 class Command(BaseCommand):
@@ -19,6 +21,8 @@ class Command(BaseCommand):
     help = "Look for what makes a queue fail in production; exit code 1 on errors."
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # The base class keeps them.
+        open_missing_streams()
         super().__init__(*args, **kwargs)
         self._findings: list[Finding] = []
 
@@ -48,7 +52,7 @@ class Command(BaseCommand):
         )
         if errors:
             raise CommandError(summary)
-        self.stdout.write(summary)
+        say(self.stdout, summary)
 
     def _print(self, finding: Finding) -> None:
         styles = {
@@ -57,9 +61,9 @@ class Command(BaseCommand):
             Level.ERROR: self.style.ERROR,
         }
         label = styles[finding.level](f"{finding.level.name.lower():8}")
-        self.stdout.write(f"{label} {finding.text}")
+        say(self.stdout, f"{label} {finding.text}")
         if finding.remedy:
-            self.stdout.write(f"{'':8} → {finding.remedy}")
+            say(self.stdout, f"{'':8} → {finding.remedy}")
 
 
 def _of_databases() -> Iterator[Finding]:

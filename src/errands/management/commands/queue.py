@@ -16,6 +16,8 @@ from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from errands.tasks.registry import registry
 from errands.text import clean_line, counted, describe_exception
+from errands.worker.saying import say
+from errands.worker.streams import open_missing_streams
 
 ON_QUEUES = {
     "pause": ("paused", "is paused already"),
@@ -26,11 +28,12 @@ ON_TASKS = {
     "retry": ("ready again", "has not ended"),
     "discard": ("discarded", "runs now; cancel it"),
 }
-ENDS = {"cancel", "discard"}
+NEED_THE_TASKS = {"cancel", "discard", "retry"}
 STATES = {state.name.lower(): state for state in (*TaskState, *ResultStatus)}
 OF_LISTS = ("state", "task", "limit", "ids")
-FEW = 20
+FEW, MOST = 20, 1_000_000
 KEY_IS_TAKEN = "cannot run again while task {} has its unique key; retry it after that"
+OF_A_JOB = "is a job's, whose owner was told how it ended: start the job anew"
 
 
 class Command(BaseCommand):
@@ -40,6 +43,11 @@ class Command(BaseCommand):
         "Show the queues; list their tasks; pause or resume a queue; cancel, retry or "
         "discard a task."
     )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        # The base class keeps them.
+        open_missing_streams()
+        super().__init__(*args, **kwargs)
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         """Take options anywhere, also between the action and its names."""
@@ -95,7 +103,7 @@ class Command(BaseCommand):
     def _on_each(self, store: Store, action: str, names: list[str]) -> None:
         """Do it to all of them, whatever comes of one; then tell what failed."""
         act = self._on_queue if action in ON_QUEUES else self._on_task
-        if action in ENDS:
+        if action in NEED_THE_TASKS:
             self._know_the_tasks()
         failed = []
         for name in names:
@@ -106,8 +114,14 @@ class Command(BaseCommand):
         if failed:
             raise CommandError("\n".join(failed))
 
+    def _say(self, line: str) -> None:
+        say(self.stdout, line)
+
     def _know_the_tasks(self) -> None:
-        """Import them: of an unknown task's end no receiver is told, no job's run."""
+        """Import them: of an unknown task's end no receiver is told, no job's run.
+
+        Nor could anybody tell whether it is a job's.
+        """
         try:
             registry.load()
         except Exception as error:  # noqa: BLE001 - a site that is broken needs this most
@@ -120,20 +134,20 @@ class Command(BaseCommand):
             known = {depth.queue: depth for depth in found}
             found = [known.get(name) or Depth(queue_name(name)) for name in names]
         if not found:
-            self.stdout.write("Nothing waits, nothing runs.")
+            self._say("Nothing waits, nothing runs.")
             return
         width = max(len(depth.queue) for depth in found) + 2
         heads = "".join(f"{state.label!s:>12}" for state in TaskState)
-        self.stdout.write(f"{'queue':{width}}{heads}   waiting since")
+        self._say(f"{'queue':{width}}{heads}   waiting since")
         for depth in found:
             counts = "".join(f"{depth.counts[state]:>12,}" for state in TaskState)
             row = f"{depth.queue:{width}}{counts}   {_waiting(depth)}"
-            self.stdout.write(row.rstrip())
+            self._say(row.rstrip())
 
     def _list(self, alias: str, names: list[str], options: dict[str, Any]) -> None:
         limit = FEW if options["limit"] is None else options["limit"]
-        if limit < 1:
-            raise CommandError(f"--limit is {limit}; it is 1 or more.")
+        if not 1 <= limit <= MOST:
+            raise CommandError(f"--limit is {limit}; it is 1 to {MOST:,}.")
         found = listed(
             alias,
             state=options["state"] and STATES[options["state"]],
@@ -142,7 +156,7 @@ class Command(BaseCommand):
             limit=limit + 1,
         )
         for task in found[:limit]:
-            self.stdout.write(str(task.id) if options["ids"] else _told(task))
+            self._say(str(task.id) if options["ids"] else _told(task))
         # Past a pipe: its ids may be what another command takes.
         if not found:
             self.stderr.write("There is no such task.")
@@ -152,9 +166,7 @@ class Command(BaseCommand):
     def _on_queue(self, store: Store, action: str, name: str) -> None:
         done, unchanged = ON_QUEUES[action]
         took_effect = getattr(store, action)(name)
-        self.stdout.write(
-            f"Queue {clean_line(name)} {done if took_effect else unchanged}."
-        )
+        self._say(f"Queue {clean_line(name)} {done if took_effect else unchanged}.")
 
     def _on_task(self, store: Store, action: str, name: str) -> None:
         backend: DatabaseBackend = store.backend
@@ -166,10 +178,12 @@ class Command(BaseCommand):
             text = f"There is no task with the id {clean_line(repr(name))}."
             raise CommandError(text) from missing
         if not took_effect:
-            is_key_taken = action == "retry" and holder
-            why = KEY_IS_TAKEN.format(holder) if is_key_taken else refused
-            raise CommandError(f"Task {name} {why}.")
-        self.stdout.write(f"Task {name} {done}.")
+            if action == "retry" and holder:
+                refused = KEY_IS_TAKEN.format(holder)
+            elif action == "retry" and backend.is_of_a_job(name):
+                refused = OF_A_JOB
+            raise CommandError(f"Task {name} {refused}.")
+        self._say(f"Task {name} {done}.")
 
 
 def _refuse_options_of_lists(action: str, options: dict[str, Any]) -> None:

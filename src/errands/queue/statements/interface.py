@@ -93,6 +93,8 @@ class Statements(ABC):
     """``found (value)``: the values of a column that leads the index of a state."""
     of_index = ""
     """What follows a table to be read by an index, where a planner has to be told."""
+    locking = "FOR UPDATE SKIP LOCKED"
+    """What ends a SELECT of rows to be written, past those that others have locked."""
     insert_into, unless_taken = "INSERT INTO", "ON CONFLICT DO NOTHING"
     """What stands around an INSERT that leaves out rows a unique index refuses.
 

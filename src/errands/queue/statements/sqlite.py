@@ -172,6 +172,8 @@ DELETE FROM errands_result WHERE id IN (
 class SQLiteStatements(Statements):
     """The queue's SQL for SQLite."""
 
+    # One transaction writes at a time.
+    locking = ""
     clock = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
 
     def value(self, value: UUID | datetime | None) -> Parameter:
