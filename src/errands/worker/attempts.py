@@ -187,7 +187,13 @@ class Attempts:
         """Tell receivers; what they raise, or leave open, costs the task nothing."""
         if is_heard(task_started):
             tell(task_started, type(self._backend), task_result=attempt.result)
-            clean_connections()
+            if left_open := clean_connections():
+                logger.warning(
+                    "Task id=%s: a receiver of task_started left a transaction of %s "
+                    "open; it was rolled back",
+                    attempt.claim.uuid,
+                    ", ".join(left_open),
+                )
 
     def _run(self, attempt: Attempt, watch: Watch) -> Attempted:
         if attempt.options.transactional:

@@ -121,7 +121,8 @@ class Heartbeat(threading.Thread):
         return liveness.heartbeat(self._alias, self.identity.id, self._lease)
 
     def _start_over(self) -> None:
-        logger.warning("worker id=%s was given up; going on afresh", self.identity.id)
+        if self._beat_at is not None:
+            logger.warning("worker id=%s was given up; going on afresh", self.identity.id)
         self._alive_until = 0.0
         self._is_registered = False
         self.identity = replace(self.identity, id=uuid4())
