@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -29,6 +30,8 @@ pytestmark = [
 UVICORN = ("uvicorn", "tests.integration.serving:asgi", "--port", "{port}")
 WITHOUT_LIFESPAN = (*UVICORN, "--lifespan", "off")
 GUNICORN = ("gunicorn", "tests.integration.serving:wsgi", "--bind", "127.0.0.1:{port}")
+# Until its main thread has ended, and only the worker is waited for.
+MAIN_THREAD_SECONDS = 0.5
 TWO_WORKERS = (*GUNICORN, "--workers", "2", "--preload")
 
 
@@ -198,3 +201,17 @@ def test_a_suspect_left_behind_runs_when_nothing_else_does(serve: Serve):
     serve(*UVICORN)
 
     eventually(ResultRow.objects.exists, "the suspect ran")
+
+
+def test_a_coroutine_may_end_while_its_process_does(serve: Serve, tmp_path: Path):
+    result = hostile_tasks.await_go.enqueue(str(tmp_path))
+
+    server = serve("tests.integration.ending")
+    eventually((tmp_path / "started").exists, "it has begun")
+    time.sleep(MAIN_THREAD_SECONDS)
+    (tmp_path / "go").touch()
+
+    assert server.ends() == 0, server.log.read_text()
+    result.refresh()
+    assert result.errors == []
+    assert result.is_finished

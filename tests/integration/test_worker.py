@@ -122,6 +122,19 @@ def test_attempts_that_end_their_process_count_for_a_limit(start_worker: StartWo
     assert worker.ends() == 0, worker.errors
 
 
+def test_attempts_that_were_settled_before_a_process_died_count_once(
+    start_worker: StartWorker,
+):
+    tasks.nothing.using(priority=2).enqueue_many([((), {})] * 2)
+    hostile_tasks.exit_process.using(priority=1).enqueue()
+    tasks.nothing.enqueue_many([((), {})] * 3)
+
+    worker = start_worker("--limit", "4", "--threads", "1")
+
+    assert worker.ends() == 0, worker.errors
+    assert TaskRow.objects.filter(state=TaskState.READY).count() == 2
+
+
 def test_what_a_task_raises_fails_the_task_and_never_the_worker(
     start_worker: StartWorker,
 ):

@@ -92,6 +92,29 @@ def test_never_more_than_two_bursts_start_within_any_period(count, steps):
         assert len(within) <= 2 * count
 
 
+@given(count=st.integers(1, 50), seconds=st.sampled_from([1, 60, 3600, 86_400]))
+def test_as_many_as_are_named_start_at_once(count, seconds):
+    rate, now = Rate(count, timedelta(seconds=seconds)), 10**15
+    bucket, waits = Bucket(0, 0), []
+
+    for _ in range(count + 1):
+        bucket, wait = bucket.asked(rate, now=now)
+        waits.append(wait)
+
+    assert waits[:-1] == [0] * count
+    assert waits[-1]
+
+
+def test_the_first_who_waits_is_told_when_the_next_may_start():
+    rate, now, hour = Rate.parse("1/d"), 10**15, 3600 * SECOND
+    bucket, _ = Bucket(0, 0).asked(rate, now=now)
+
+    bucket, first = bucket.asked(rate, now=now + 23 * hour)
+    _, second = bucket.asked(rate, now=now + 23 * hour)
+
+    assert (first, second) == (hour, 25 * hour)
+
+
 @given(waiting=st.integers(1, 120))
 def test_who_comes_back_when_told_may_start(waiting):
     rate, now = Rate(2, timedelta(seconds=1)), 10**15

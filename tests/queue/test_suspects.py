@@ -8,9 +8,10 @@ import pytest
 from django.db import connection, transaction
 from django.db.models import F
 from django.tasks import TaskResult, TaskResultStatus
+from django.tasks.signals import task_finished
 from django.utils import timezone
 
-from errands import task_discarded
+from errands import has_failed, task_discarded
 from errands.conf import settings
 from errands.exceptions import TaskTimeout
 from errands.queue import rescuing
@@ -314,17 +315,25 @@ def test_an_overdue_task_that_tries_no_timeout_again_has_ended(
     monkeypatch.setattr(registry, "find", lambda path: changed)
     result = tasks.nothing.enqueue()
     discarded: list[str] = []
+    failed: list[bool] = []
 
     def note(task_result: TaskResult, **kwargs: object) -> None:
         discarded.append(task_result.id)
 
+    def judge(task_result: TaskResult, **kwargs: object) -> None:
+        failed.append(has_failed(task_result))
+
     task_discarded.connect(note)
+    task_finished.connect(judge)
     kill_overdue(worker, *worker.claim())
     task_discarded.disconnect(note)
+    task_finished.disconnect(judge)
 
+    is_discarded = status == ResultStatus.DISCARDED
     assert ResultRow.objects.get().status == status
     assert finished == [result.id]
-    assert discarded == [result.id] * (status == ResultStatus.DISCARDED)
+    assert discarded == [result.id] * is_discarded
+    assert failed == [not is_discarded]
 
 
 def test_what_ran_beside_an_overdue_task_is_given_back_uncharged(worker, new_worker):

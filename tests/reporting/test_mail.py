@@ -78,7 +78,7 @@ def test_every_failure_is_mailed_where_no_time_is_kept_between(settings):
     assert len(mail.outbox) == 3
 
 
-@pytest.mark.parametrize("task", [tasks.nothing, tasks.discard])
+@pytest.mark.parametrize("task", [tasks.nothing, tasks.discard, tasks.discard_all])
 def test_success_and_discard_are_not_mailed(task):
     task.enqueue()
 

@@ -74,6 +74,12 @@ def discard() -> None:
     raise JobError("not worth another try")
 
 
+@task(discard_on=(LookupError,))
+def discard_all() -> None:
+    """Raise several of what is discarded."""
+    raise ExceptionGroup("none is worth another try", [KeyError(), IndexError()])
+
+
 @task
 def leave() -> None:
     """Try to end the worker."""

@@ -15,7 +15,7 @@ from errands.worker.oversight import Alarms, relay_cancels
 from errands.worker.workplace import Workplace
 from tests.integration.processes import eventually
 
-SOON, LATER = 0.02, 3600.0
+SOON, LATER, PATIENCE = 0.02, 3600.0, 10.0
 
 
 class Heard(Control):
@@ -128,3 +128,30 @@ def test_a_cancel_of_what_does_not_run_here_reaches_nobody(
     asked(request_)
 
     assert zombie.asked is None
+
+
+def test_the_thread_ends_with_the_last_alarm_and_begins_again(alarms: Alarms):
+    for _ in range(2):
+        before = set(threading.enumerate())
+        alarms.set(1, SOON, Control())
+        (thread,) = set(threading.enumerate()) - before
+        alarms.clear(1)
+
+        thread.join(PATIENCE)
+
+        assert (thread.name, thread.is_alive()) == ("errands-alarms", False)
+
+
+def test_a_thread_that_cannot_be_started_is_started_by_the_next_alarm(
+    alarms: Alarms, monkeypatch
+):
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    control = Heard()
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError):
+        patch.setattr(threading.Thread, "start", refuse)
+        alarms.set(1, LATER, Control())
+    alarms.set(2, SOON, control)
+
+    assert control.rung.wait(PATIENCE)

@@ -7,7 +7,7 @@ from typing import TextIO
 
 import pytest
 
-from errands.worker.saying import finish_saying, say
+from errands.worker.saying import finish_saying, flush, say
 
 
 @pytest.fixture
@@ -49,5 +49,15 @@ def test_what_was_left_in_a_stream_that_nobody_reads_is_dropped(nobodys: TextIO)
     nobodys.write("printed by a task")
 
     finish_saying(nobodys)
+
+    nobodys.flush()
+
+
+def test_what_cannot_be_flushed_ends_nothing_the_next_time_either(nobodys: TextIO):
+    nobodys.write("printed by the site")
+    of_the_sites_own: TextIO = object()  # type: ignore[assignment]
+
+    flush(nobodys, of_the_sites_own)
+    flush(nobodys, of_the_sites_own)
 
     nobodys.flush()

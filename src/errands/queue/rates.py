@@ -53,10 +53,10 @@ class Bucket:
         period = rate.period // MICROSECOND
         # Rounded up, so that a rate is never exceeded.
         share = -(-period // rate.count)
-        opens_at = self.free_at - (period - share)
+        opens_at = self.free_at - (rate.count - 1) * share
         if now >= opens_at:
             return Bucket(max(self.free_at, now) + share, self.hint_at), 0
-        hint_at = max(self.hint_at, opens_at - share, now) + share
+        hint_at = max(self.hint_at, opens_at - share) + share
         longest = max(LONGEST_WAIT // MICROSECOND, MOST_SHARES * share)
         if hint_at - now <= longest:
             return Bucket(self.free_at, hint_at), hint_at - now

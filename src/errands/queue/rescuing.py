@@ -66,6 +66,11 @@ class Rescued:
         return not self.has_crashed and self.record.attempt == self.claim.attempt
 
     @property
+    def was_attempted(self) -> bool:
+        """Whether it was more than a claim that is given back."""
+        return self.has_crashed or self.has_timed_out
+
+    @property
     def has_ended(self) -> bool:
         """Whether that was the last crash, or the last attempt, allowed."""
         return isinstance(self.record, Finish)
@@ -179,7 +184,7 @@ def _rescue(
 
 def _announce(store: Store, rescued: Iterable[Rescued]) -> None:
     for rescue in rescued:
-        if not (rescue.has_crashed or rescue.has_timed_out):
+        if not rescue.was_attempted:
             continue
         logger.warning(
             "Task id=%s path=%s rescued crashes=%s ended=%s",
@@ -197,8 +202,12 @@ def _send(sender: type, rescue: Rescued, result: TaskResult) -> None:
     if rescue.has_crashed:
         tell(task_rescued, sender, task_result=result)
     if rescue.is_discarded:
-        tell(task_discarded, sender, task_result=result)
-    if rescue.has_ended:
+        try:
+            raise TaskTimeout
+        except TaskTimeout:  # as in the process that was killed: receivers ask for it
+            tell(task_discarded, sender, task_result=result)
+            tell(task_finished, sender, task_result=result)
+    elif rescue.has_ended:
         tell(task_finished, sender, task_result=result)
     elif rescue.has_timed_out and isinstance(rescue.record, Requeue):
         now = instants.now()

@@ -71,10 +71,12 @@ def _alias_of(task_result: TaskResult) -> str:
 
 
 def _failures(alias: str, path: str, every: timedelta) -> int:
+    # By an index: it begins with the status.
+    loud = [status for status in ResultStatus if status not in QUIET]
     results = ResultRow.objects.using(alias).filter(
-        path=path, finished_at__gt=instants.now() - every
+        path=path, status__in=loud, finished_at__gt=instants.now() - every
     )
-    return results.exclude(status__in=QUIET).count()
+    return results.count()
 
 
 def _told(task_result: TaskResult, failures: int) -> str:

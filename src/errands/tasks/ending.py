@@ -14,6 +14,7 @@ from django.tasks.signals import log_task_finished, task_finished
 
 from errands.exceptions import TaskCancelled
 from errands.tasks.attempt import options_of
+from errands.tasks.groups import is_one_of
 
 CANCELLED = f"{TaskCancelled.__module__}.{TaskCancelled.__qualname__}"
 
@@ -29,7 +30,8 @@ def has_failed(task_result: TaskResult) -> bool:
         return False
     if task_result.errors and task_result.errors[-1].exception_class_path == CANCELLED:
         return False
-    return not isinstance(sys.exception(), options_of(task_result.task).discard_on)
+    raised, discarded = sys.exception(), options_of(task_result.task).discard_on
+    return raised is None or not is_one_of(raised, (TaskCancelled, *discarded))
 
 
 def log_end(sender: type, task_result: TaskResult, **told: Any) -> None:

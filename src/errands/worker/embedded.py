@@ -32,6 +32,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import Any, overload
 from uuid import uuid4
@@ -105,10 +106,11 @@ class EmbeddedWorker:
         slots.identify(uuid4())
         crew = Crew(options, self._stop, slots)
         # A daemon, as all of its threads: only `stop` decides how long to wait.
-        self._thread = threading.Thread(
+        thread = threading.Thread(
             target=_work, args=[crew.work], name="errands-courier", daemon=True
         )
-        self._thread.start()
+        thread.start()
+        self._thread = thread
         logger.info("worker started in process %d, with the site", os.getpid())
 
     def stop(self) -> None:
@@ -118,6 +120,17 @@ class EmbeddedWorker:
             return
         stop.request()
         thread.join(self._grace + PATIENCE_SECONDS)
+
+
+def _register_atexit(stop: Callable[[], None]) -> None:
+    """Stop before the interpreter closes its pools of threads.
+
+    Without them no coroutine can end its attempt, and it would have failed. These
+    hooks are called last to first, so the module that closes the pools comes first.
+    """
+    import_module("concurrent.futures.thread")
+    register = getattr(threading, "_register_atexit", atexit.register)
+    register(stop)
 
 
 def _work(work: Callable[[], bool]) -> None:
@@ -133,7 +146,7 @@ worker = EmbeddedWorker()
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=worker.forget)
-atexit.register(worker.stop)
+_register_atexit(worker.stop)
 
 
 def has_worker_of_runserver() -> bool:

@@ -29,6 +29,7 @@ from errands.sidecar import close_sidecars
 from errands.tasks.registry import registry
 from errands.worker.lifeline import close_lifelines
 from errands.worker.outage import close_connections
+from errands.worker.saying import flush
 from errands.worker.stopping import hangups
 
 THREADS = Path("/proc/self/task")
@@ -85,8 +86,7 @@ def fork(main: Callable[[], NoReturn], standard_input: int) -> Copy:
     Only for a process that ``may_fork``, without connections. In the copy, signals
     do what they do in a new process until ``main`` says otherwise.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
+    flush(sys.stdout, sys.stderr)
     # No signal may find a copy with its parent's handlers.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, (*OURS, *hangups()))
     try:

@@ -81,8 +81,9 @@ class Alarms:
     """Raises ``TaskTimeout`` in attempts whose time is over.
 
     One for each place, so that quick tasks with long timeouts leave nothing
-    behind. The thread begins with the first. One that rings while it is being
-    cleared rings for nobody: the control of that attempt is closed.
+    behind. The thread begins with the first, and ends where none is left. One that
+    rings while it is being cleared rings for nobody: the control of that attempt is
+    closed.
     """
 
     def __init__(self) -> None:
@@ -118,15 +119,19 @@ class Alarms:
         with self._changed:
             self._changed.notify()
             if not self._has_begun:
-                self._has_begun = True
                 name = "errands-alarms"
                 threading.Thread(target=self._run, name=name, daemon=True).start()
+                self._has_begun = True
 
     def _run(self) -> None:
-        while True:
-            with self._changed:
+        """Ring, until none is set when the next would be due."""
+        with self._changed:
+            while True:
                 # Whoever sets one from here on waits for the lock, and wakes us.
                 self._wakes_at = inf
                 seconds = self.ring()
+                if not self._alarms:
+                    self._has_begun = False
+                    return
                 self._wakes_at = time.monotonic() + seconds
                 self._changed.wait(seconds)

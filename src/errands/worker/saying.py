@@ -38,6 +38,20 @@ def _write(stream: Stream, line: str) -> None:
         stream.write(f"{known.decode(beyond.encoding)}\n")
 
 
+def flush(*streams: Stream) -> None:
+    """Write out what was said; whatever a stream does, nothing ends because of it.
+
+    What one could not write it tries again each time, and fails again.
+    """
+    for stream in streams:
+        # One of the site's own may raise anything.
+        with suppress(Exception):
+            try:
+                stream.flush()
+            except BrokenPipeError:
+                _silence(stream)
+
+
 def finish_saying(*streams: Stream) -> None:
     """Drop what nobody takes: Python would end with code 120 because of it."""
     for stream in streams:

@@ -60,4 +60,4 @@ class Share:
         if self._limit is None:
             return None
         # The children before us in this place have made some of them.
-        return self._limit - self._slots.attempts - unsettled
+        return max(0, self._limit - self._slots.attempts - unsettled)

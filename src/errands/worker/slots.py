@@ -42,7 +42,7 @@ from uuid import UUID
 
 WORD = 8
 STAGE, IDENTITY, SUCCEEDED, FAILED = 0, 1, 3, 4
-ATTEMPTS, SUSPECTS, END, BEATS, PLACES = 5, 6, 7, 8, 9
+ATTEMPTS, SUSPECTS, END, BEATS, CHARGED, PLACES = 5, 6, 7, 8, 9, 10
 READY, LEAVING = 1, 2
 DONE, STOPPED = 1, 2
 LOWER_HALF = (1 << 64) - 1
@@ -122,6 +122,10 @@ class Slots:
         self._words[SUCCEEDED] += succeeded
         self._words[FAILED] += failed
 
+    def charge(self, attempts: int) -> None:
+        """Count attempts that ended with their process. Only its supervisor may."""
+        self._words[CHARGED] += attempts
+
     def say_ready(self) -> None:
         """Note that the child has loaded its tasks and has begun to claim."""
         if not self._words[STAGE]:
@@ -197,7 +201,7 @@ class Slots:
     @property
     def attempts(self) -> int:
         """How many attempts were made, by all children of the place."""
-        return self._words[ATTEMPTS]
+        return self._words[ATTEMPTS] + self._words[CHARGED]
 
     @property
     def beats(self) -> int:

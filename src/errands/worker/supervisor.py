@@ -196,9 +196,7 @@ class Supervisor:
         if loss is not None:
             told = loss.worker_id, loss.name, loss.cause
             logger.warning("worker id=%s name=%s: %s", *told)
-            # The next child in this place goes by it, with --limit.
-            place.slots.count(attempts=len(loss.started | loss.overdue))
-            self._rescue(loss)
+            self._rescue(place, loss)
             has_worked = self._is_ready or place.slots.is_ready
             if not (has_worked or self._is_stopping or place.options.quarantine):
                 self._broken_by = loss.cause
@@ -214,7 +212,7 @@ class Supervisor:
         else:
             self._later(place.next_pause(), partial(self._start, place))
 
-    def _rescue(self, loss: Loss) -> None:
+    def _rescue(self, place: Place, loss: Loss) -> None:
         """Take back what a dead child held.
 
         What it had started may have killed it and costs a crash, except when
@@ -223,7 +221,7 @@ class Supervisor:
         """
         started = frozenset() if self._is_stopping else loss.started
         try:
-            if started or loss.overdue:
+            if loss.started or loss.overdue:
                 registry.load()
             rescued = rescue_worker(
                 self._store,
@@ -240,8 +238,10 @@ class Supervisor:
                 exc_info=None if isinstance(error, Error) else error,
             )
             if not self._is_stopping:
-                self._later(RESCUE_AGAIN_SECONDS, partial(self._rescue, loss))
+                self._later(RESCUE_AGAIN_SECONDS, partial(self._rescue, place, loss))
         else:
+            # The next child in this place goes by it, with --limit.
+            place.slots.charge(sum(each.was_attempted for each in rescued))
             self._crashed += sum(rescue.has_ended for rescue in rescued)
             if self._quarantine and any(rescue.is_suspect for rescue in rescued):
                 self._quarantine.call()
