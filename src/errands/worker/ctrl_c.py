@@ -9,7 +9,9 @@ nobody presses anything; where the site has put a handler of its own, every
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Self
 
 from errands.exceptions import TaskCancelled
@@ -28,22 +30,19 @@ class CtrlC:
         """Take an attempt for the one that is pressed at from now on."""
         self._attempt = attempt
 
-    def __enter__(self) -> Self:
+    @contextmanager
+    def heard(self) -> Iterator[Self]:
+        """Listen while the block runs."""
         if threading.current_thread() is threading.main_thread():
             self._is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
             self.was_pressed = not self._is_heard
         if self._is_heard:
             signal.signal(signal.SIGINT, self._press)
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._is_heard:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            yield self
+        finally:
+            if self._is_heard:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
 
     @property
     def has_cancelled(self) -> bool:

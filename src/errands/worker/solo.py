@@ -68,7 +68,7 @@ class Solo:
 
     def attempt(self, claim: Claim) -> Outcome | None:
         """Run a claim and record what came of it; None when the lease was lost."""
-        with self._around(), CtrlC() as ctrl_c:
+        with self._around(), CtrlC().heard() as ctrl_c:
             attempted = self._attempts.make(claim, begins=ctrl_c.concerns)
         told = _as_given_back(attempted.settlement, ctrl_c)
         recorded = told if attempted.is_settled else None
