@@ -97,7 +97,7 @@ ENDS = st.builds(
     began=st.integers(0, 1),
     took=st.integers(0, 1),
     metadata=st.sampled_from([None, "{}", '{"new": "%s"}']),
-    keep=st.sampled_from([None, A_DAY, 2 * A_DAY]),
+    keep=st.sampled_from([None, A_DAY, 2 * A_DAY, timedelta()]),
 )
 
 
@@ -403,12 +403,52 @@ def test_a_result_kept_for_no_time_is_gone_at_once(store, worker):
     result = tasks.nothing.enqueue()
     claims = worker.claim()
 
-    store.settle([settlement(claims[0], Succeeded(1), keep=timedelta())])
+    settled = store.settle([settlement(claims[0], Succeeded(1), keep=timedelta())])
 
-    assert store.was_settled(claims[0])
+    assert list(settled) == [claims[0].id]
     with pytest.raises(TaskResultDoesNotExist):
         tasks.nothing.get_result(result.id)
-    assert store.backend.last_result(result.id).return_value == 1
+    assert not TaskRow.objects.exists()
+    assert not ResultRow.objects.exists()
+
+
+def test_what_leaves_no_result_frees_its_slot_and_its_unique_key(store, worker):
+    call = tasks.echo.using(keep=timedelta(), unique=True, concurrency=("one", 1))
+    first, second = call.enqueue(1), call.enqueue(2)
+    (claim,) = worker.claim()
+
+    store.settle([settlement(claim, Succeeded(1), keep=timedelta())])
+
+    assert [str(claim.uuid) for claim in worker.claim()] == [second.id]
+    assert call.enqueue(1).id != first.id
+
+
+def test_a_batch_may_drop_finish_and_retry_at_once(store, worker):
+    tasks.nothing.using(max_attempts=3).enqueue_many([((), {})] * 3)
+    dropped, kept, again = worker.claim()
+
+    settled = store.settle(
+        [
+            settlement(again, Retry(timedelta(), ERROR)),
+            settlement(dropped, Succeeded(1), keep=timedelta()),
+            settlement(kept, Succeeded(1)),
+        ]
+    )
+
+    assert set(settled) == {dropped.id, kept.id, again.id}
+    assert TaskRow.objects.get().id == again.id
+    assert ResultRow.objects.get().id == kept.id
+
+
+def test_one_that_failed_is_there_until_it_has_been_told_of(store, worker):
+    result = tasks.nothing.enqueue()
+    claims = worker.claim()
+
+    store.settle([settlement(claims[0], Failed(ERROR), keep=timedelta())])
+
+    with pytest.raises(TaskResultDoesNotExist):
+        tasks.nothing.get_result(result.id)
+    assert store.backend.last_result(result.id).errors
     assert store.prune() == 1
 
 
@@ -671,9 +711,11 @@ def test_of_results_written_together_each_is_what_became_of_its_task(batch):
 
     assert len(settled) == len(batch)
     for each, claim, end in zip(ended, claims, batch, strict=True):
-        row = ResultRow.objects.get(id=claim.id)
         outcome = each.outcome
         has_succeeded = isinstance(outcome, Succeeded)
+        if has_succeeded and end.keep == timedelta():
+            continue
+        row = ResultRow.objects.get(id=claim.id)
         assert row.status == (
             ResultStatus.SUCCEEDED if has_succeeded else ResultStatus.FAILED
         )
@@ -686,6 +728,10 @@ def test_of_results_written_together_each_is_what_became_of_its_task(batch):
         assert json.loads(row.worker_ids) == [each.worker_name]
         assert row.metadata == (end.metadata or '{"old":1}')
         assert (row.started_at, row.finished_at) == (each.started_at, each.finished_at)
-        assert row.expires_at == (each.keep and each.finished_at + each.keep)
+        kept = None if each.keep is None else each.finished_at + each.keep
+        assert row.expires_at == kept
         assert (row.attempt, row.token, row.crashes) == (1, claim.token, 0)
+    dropped = [e.keep == timedelta() and isinstance(e.outcome, Succeeded) for e in batch]
+    assert ResultRow.objects.count() == len(batch) - sum(dropped)
+    assert not TaskRow.objects.exists()
     ResultRow.objects.all().delete()

@@ -30,6 +30,7 @@ from errands.tasks.outcomes import (
     Interrupted,
     Retry,
     Snoozed,
+    Succeeded,
 )
 from tests.testapp import tasks
 
@@ -143,6 +144,33 @@ def test_settling_again_after_a_lost_answer_is_acknowledged(worker):
 
     assert first == again == {claims[0].id}
     assert ResultRow.objects.count() == 1
+
+
+def test_so_is_settling_again_what_left_no_result(worker, store):
+    tasks.nothing.enqueue()
+    (claim,), now = worker.claim(), timezone.now()
+    ended = Settlement(claim, Succeeded(1), now, now, "anna", keep=timedelta())
+
+    first, again = store.settle([ended]), store.settle([ended])
+
+    assert first == again == {claim.id: ended}
+
+
+def test_what_left_no_result_is_not_settled_while_somebody_else_runs_it(
+    worker, new_worker, store
+):
+    tasks.nothing.enqueue()
+    stale, now = worker.claim(), timezone.now()
+    ended = Settlement(stale[0], Succeeded(1), now, now, "anna", keep=timedelta())
+    store.release(stale)
+    heirs = new_worker().claim()
+
+    while_it_runs = store.settle([ended])
+    new_worker().fail(heirs)
+    when_it_has_failed = store.settle([ended])
+
+    assert while_it_runs == when_it_has_failed == {}
+    assert ResultRow.objects.get().status == ResultStatus.FAILED
 
 
 def test_so_is_settling_a_retry_again(worker, store):

@@ -36,6 +36,18 @@ def test_what_is_ready_runs_in_the_order_of_a_worker():
     assert [result.return_value for result in drained.results] == sample.heard
 
 
+def test_results_that_are_not_kept_are_told_all_the_same(settings):
+    settings.ERRANDS = settings.ERRANDS | {"KEEP_SUCCEEDED": timedelta()}
+    sample.add.enqueue(1, right=2)
+
+    drained = drain()
+    with inline():
+        added = sample.add.enqueue(2, right=3)
+
+    assert [result.return_value for result in drained.results] == [3]
+    assert added.return_value == 5
+
+
 def test_nothing_to_do_is_no_error():
     assert drain() == Drained()
     assert drain().attempts == 0

@@ -31,6 +31,7 @@ CALLS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "plain": (tasks.plain, ()),
     "fragile": (tasks.fragile, ()),
     "brief": (tasks.brief, ()),
+    "unkept": (tasks.unkept, ()),
     "keyed": (tasks.keyed, ("a",)),
     "of another key": (tasks.keyed, ("b",)),
     "single": (tasks.single, (1,)),
@@ -100,7 +101,8 @@ class Bookkeeping(RuleBasedStateMachine):
             state=TaskState.SCHEDULED if delay else TaskState.READY,
             max_attempts=options.max_attempts,
             at_most_once=options.at_most_once,
-            keep=None if options.keep is None else options.keep.seconds,
+            keep=getattr(options.keep, "seconds", None),
+            is_unkept=isinstance(options.keep, dict),
             unique=unique,
             key=key.format(key=(*result.args, "")[0]),
             limit=limit,
@@ -167,6 +169,8 @@ class Bookkeeping(RuleBasedStateMachine):
     def ended(self, task: Modelled, outcome: Outcome) -> None:
         """Note how an attempt ended."""
         match outcome:
+            case Succeeded() if task.is_unkept:
+                self.model.drop(task)
             case Succeeded() | Failed() | Discarded() | Cancelled():
                 self.model.finish(task, ENDS[type(outcome)])
             case Retry(after):
@@ -183,7 +187,7 @@ class Bookkeeping(RuleBasedStateMachine):
 
     def is_gone(self, task: Modelled) -> bool:
         """Whether a result of its own expiry is over, deleted or not."""
-        return task.keep is not None and self.model.is_expired(task)
+        return task.own_keep is not None and self.model.is_expired(task)
 
     @property
     def sharpest_zombies(self) -> list[tuple[Worker, Claim]]:

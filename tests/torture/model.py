@@ -30,6 +30,8 @@ class Modelled:
     worker: str | None = None
     ended_at: int = 0
     keep: int | None = None
+    is_unkept: bool = False
+    is_dropped: bool = False
     unique: str | None = None
     key: str = ""
     limit: int = 0
@@ -43,6 +45,12 @@ class Modelled:
     def is_waiting(self) -> bool:
         """Whether it is live and nobody runs it."""
         return self.state not in {None, TaskState.RUNNING}
+
+    @property
+    def own_keep(self) -> int | None:
+        """How long its result is kept, if the site does not say it."""
+        has_succeeded = self.status == ResultStatus.SUCCEEDED
+        return 0 if self.is_unkept and has_succeeded else self.keep
 
     @property
     def rank(self) -> tuple[int, int]:
@@ -83,7 +91,8 @@ class Model:
 
     def ended(self) -> list[Modelled]:
         """Return the tasks that are results."""
-        return [task for task in self.tasks.values() if task.status is not None]
+        tasks = self.tasks.values()
+        return [task for task in tasks if task.status and not task.is_dropped]
 
     def running(self, worker: str) -> list[Modelled]:
         """Return what a worker holds."""
@@ -139,6 +148,11 @@ class Model:
         """End a task."""
         task.state, task.status, task.worker = None, status, None
         task.ended_at = self.now
+
+    def drop(self, task: Modelled) -> None:
+        """End a task as succeeded, without a result."""
+        self.finish(task, ResultStatus.SUCCEEDED)
+        task.is_dropped = True
 
     def requeue(self, task: Modelled, *, after: int | None = None) -> None:
         """Make a task wait again, at once or for some seconds.
@@ -207,8 +221,8 @@ class Model:
         """Return whether a result is older than it is kept."""
         has_succeeded = task.status == ResultStatus.SUCCEEDED
         site = KEEP_SUCCEEDED if has_succeeded else KEEP_FAILED
-        keep = site if task.keep is None else task.keep
-        return task.status is not None and task.ended_at + keep < self.now
+        keep = site if task.own_keep is None else task.own_keep
+        return task.status is not None and task.ended_at + keep <= self.now
 
     def stage(self) -> int:
         """Make due tasks ready; return how many."""

@@ -91,13 +91,15 @@ RECORDS = "queue/records.py"
 LIVENESS = "queue/liveness.py"
 RESCUING = "queue/rescuing.py"
 SET_RUNNING = "token = token + 1,\n    attempt = attempt + 1"
+DROPPED = """(id, token) IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')"""
 REQUEUED = "[0]')\n    AND errands_task.token = json_extract(r.value, '$[1]')"
 AND_RUNNING = "\n    AND errands_task.state = {TaskState.RUNNING:d}\n    AND NOT"
 NOT_TWICE = "AND NOT (json_extract(r.value, '$[11]') AND started_at IS NOT NULL)"
 DUE = "run_at <= %s\n    ORDER"
 OF_SLOT = "worker = NULL, slot = NULL"
 PROMOTED = "        statements.promote(cursor, keys)\n"
-SETTLED = "bool(record(self._statements, cursor, [record_of(settlement)]))"
+SETTLED = "bool(record(self._statements, cursor, Batch.of([ended])))"
 READ_BACK = "done | _settled_before(alias, missing) if missing else done"
 IN_ORDER = "id LIMIT {FEW} FOR UPDATE SKIP LOCKED\n), taken"
 REVIVED = "SELECT {KEPT_BY_RETRY}, token, 0, 0"
@@ -109,6 +111,12 @@ MUTANTS = [
         SQLITE,
         " AND t.token = json_extract(r.value, '$[1]')\nWHERE",
         "\nWHERE",
+    ),
+    Mutant(
+        "drop forgets the token",
+        SQLITE,
+        DROPPED,
+        DROPPED.replace("(id, token)", "id").replace(", json_extract(value, '$[1]')", ""),
     ),
     Mutant("requeue forgets the token", SQLITE, REQUEUED, "[0]')"),
     Mutant("requeue forgets the state", SQLITE, AND_RUNNING, "\n    AND NOT"),

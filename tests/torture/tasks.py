@@ -22,6 +22,11 @@ def brief() -> None:
     """Do nothing, and be forgotten soon."""
 
 
+@task(max_attempts=2, keep={"succeeded": timedelta()})
+def unkept() -> None:
+    """Do nothing, and leave no result."""
+
+
 @task(max_attempts=2, concurrency=("torture:{key}", 2))
 def keyed(key: str) -> None:
     """Run beside one other of its key at most."""

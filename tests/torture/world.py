@@ -16,13 +16,13 @@ from django.db.models import F
 from errands import instants
 from errands.queue import liveness
 from errands.queue.claims import Claim, Selection, Settlement
+from errands.queue.keeping import kept_by
 from errands.queue.models import QueueRow, RateRow, ResultRow, TaskRow
 from errands.queue.picking import Picker
 from errands.queue.store import Store
 from errands.sidecar import sidecar
-from errands.tasks.outcomes import Outcome
+from errands.tasks.outcomes import Outcome, Succeeded
 from tests.testapp.models import Account
-from tests.torture import tasks
 
 LEASE_SECONDS = 250
 LEASE = timedelta(seconds=LEASE_SECONDS)
@@ -75,8 +75,8 @@ class Worker:
         """Return the end of an attempt."""
         now = instants.now()
         ended = Settlement(claim, outcome, now, now, self.identity.name)
-        is_brief = claim.path == tasks.brief.module_path
-        return replace(ended, keep=tasks.BRIEFLY) if is_brief else ended
+        keep = kept_by(claim.path, {}, has_succeeded=isinstance(outcome, Succeeded))
+        return replace(ended, keep=keep)
 
 
 def clear() -> None:

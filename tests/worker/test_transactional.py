@@ -139,6 +139,15 @@ def test_a_commit_whose_answer_is_lost_is_found_in_the_results(make: Make, error
     assert Account.objects.count() == 1
 
 
+def test_so_is_that_of_a_task_whose_result_is_not_kept(make: Make):
+    task = tasks.write.using(keep=timedelta())
+
+    attempted = make(task, "Anna", at_commit=losing(OperationalError, is_done=True))
+
+    assert attempted.is_settled
+    assert Account.objects.count() == 1
+
+
 def test_a_task_that_was_cancelled_after_a_rescue_is_not_taken_for_done(
     real_workplace: Workplace, claim
 ):

@@ -1,10 +1,12 @@
 """From an outcome to what is written: pure functions, no SQL.
 
-A claimed row is left in one of two ways. A ``Finish`` moves it to the results;
-a ``Requeue`` makes it live again. Both name the token they were decided under.
+A claimed row is left in one of two ways. A ``Finish`` moves it to the results, or
+drops it; a ``Requeue`` makes it live again. Both name the token they were decided
+under.
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -14,7 +16,7 @@ from errands import instants
 from errands.conf import settings
 from errands.exceptions import ResultError, TaskCrashed, TaskTimeout, WorkerLost
 from errands.queue.claims import Claim, Settlement
-from errands.queue.keeping import expiry, kept, site_keeps_nothing
+from errands.queue.keeping import NOTHING, expiry, kept, site_keeps_nothing
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.attempt import end_at_once, options_of
 from errands.tasks.backoff import exponential
@@ -58,11 +60,17 @@ class Finish(NamedTuple):
     concurrency_key: str | None = None
     refusal: AttemptError | None = None
     """Why the database did not take what should have been written."""
+    is_dropped: bool = False
+    """Whether it becomes no result: the live row goes, and nothing is written."""
 
     @property
     def columns(self) -> tuple[Any, ...]:
         """What statements write."""
-        return self[:-2]
+        return self[:-3]
+
+    def as_result(self) -> "Finish":
+        """Return the same as a result that expires at once, for who reads it back."""
+        return self._replace(is_dropped=False)
 
 
 class Requeue(NamedTuple):
@@ -99,6 +107,34 @@ class Requeue(NamedTuple):
 
 
 type Record = Finish | Requeue
+
+
+class Batch(NamedTuple):
+    """Records that are written together, by what is written."""
+
+    finished: list[Finish]
+    dropped: list[Finish]
+    requeued: list[Requeue]
+    keys: list[str]
+    """The concurrency keys whose slots they free, in order."""
+
+    @classmethod
+    def of(cls, records: Sequence[Record]) -> "Batch":
+        """Sort records."""
+        finished, dropped, requeued = list[Finish](), list[Finish](), list[Requeue]()
+        for record in records:
+            if isinstance(record, Requeue):
+                requeued.append(record)
+            else:
+                (dropped if record.is_dropped else finished).append(record)
+        keyed = {record.concurrency_key for record in records}
+        keys = sorted(key for key in keyed if key is not None)
+        return cls(finished, dropped, requeued, keys)
+
+    @property
+    def is_of_one_kind(self) -> bool:
+        """Whether one statement writes it all."""
+        return bool(self.finished) + bool(self.dropped) + bool(self.requeued) <= 1
 
 
 def record_of(settlement: Settlement) -> Record:
@@ -270,8 +306,9 @@ def _ended(
     errors: str | None = None,
 ) -> Finish:
     claim, finished_at, keep = settlement.claim, settlement.finished_at, settlement.keep
+    has_succeeded = status == ResultStatus.SUCCEEDED
     if keep is None:
-        keep = site_keeps_nothing(has_succeeded=status == ResultStatus.SUCCEEDED)
+        keep = site_keeps_nothing(has_succeeded=has_succeeded)
     # By position: by name takes twice as long.
     return Finish(
         claim.id,
@@ -287,6 +324,7 @@ def _ended(
         settlement.metadata,
         None if keep is None else expiry(finished_at, keep),
         claim.concurrency_key,
+        is_dropped=has_succeeded and keep is not None and keep <= NOTHING,
     )
 
 

@@ -44,7 +44,7 @@ from errands.queue.limits import MOST_KEYS
 from errands.queue.names import queue_name
 from errands.queue.pausing import pause, paused, queue_names, resume
 from errands.queue.pruning import BATCH, prune
-from errands.queue.records import Record, as_written, record_of, released
+from errands.queue.records import Batch, Finish, Record, as_written, record_of, released
 from errands.queue.statements import Statements, cursor_of, statements_for
 from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
 from errands.queue.states import ResultStatus, TaskState
@@ -157,9 +157,13 @@ class Store:
 
         False when the lease was lost: then roll it back.
         """
+        ended = record_of(settlement)
+        if isinstance(ended, Finish):
+            # If the answer to COMMIT is lost, the result says so.
+            ended = ended.as_result()
         with cut_off_when_silent(self.alias), self._cursor() as cursor:
             limit_silence(cursor)
-            has_settled = bool(record(self._statements, cursor, [record_of(settlement)]))
+            has_settled = bool(record(self._statements, cursor, Batch.of([ended])))
         if has_settled and settlement.claim.concurrency_key is not None:
             # Who waited for its slot may be for others to take.
             wake(self._connection)

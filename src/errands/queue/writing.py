@@ -24,7 +24,7 @@ from django.db.backends.utils import CursorWrapper
 
 from errands.queue.colliding import runs_again
 from errands.queue.limits import MOST_KEYS, STATEMENT_LIMIT
-from errands.queue.records import Finish, Record, Requeue, refused
+from errands.queue.records import Batch, Finish, Record, Requeue, refused
 from errands.queue.statements import Statements, cursor_of, statements_for
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.transactions import brief
@@ -56,30 +56,22 @@ def write(alias: str, records: Sequence[Record]) -> Written:
         return _write_refused(alias, refused(records[0], error))
 
 
-def record(
-    statements: Statements, cursor: CursorWrapper, records: Sequence[Record]
-) -> set[int]:
+def record(statements: Statements, cursor: CursorWrapper, batch: Batch) -> set[int]:
     """Write records in an open transaction; return the ids that took effect.
 
     What frees slots promotes who waits for them.
     """
-    done = set[int]()
-    keys = sorted(
-        {each.concurrency_key for each in records if each.concurrency_key is not None}
-    )
-    finished = [each for each in records if isinstance(each, Finish)]
-    requeued = [each for each in records if isinstance(each, Requeue)]
+    done, keys, finished = set[int](), batch.keys, batch.finished
     if keys:
         statements.lock_keys(cursor, keys)
-    if requeued:
-        done |= statements.requeue(cursor, requeued)
-        finished += [
-            each.lost
-            for each in requeued
-            if each.lost is not None and each.id not in done
-        ]
+    if batch.requeued:
+        done |= statements.requeue(cursor, batch.requeued)
+        lost = [each.lost for each in batch.requeued if each.id not in done]
+        finished = [*finished, *filter(None, lost)]
     if finished:
         done |= statements.finish(cursor, finished)
+    if batch.dropped:
+        done |= statements.drop(cursor, batch.dropped)
     if keys:
         statements.promote(cursor, keys)
     return done
@@ -98,14 +90,12 @@ def _write_halves(alias: str, records: Sequence[Record]) -> Written:
 
 @runs_again
 def _write(alias: str, records: Sequence[Record]) -> Written:
-    connection = connections[alias]
-    statements = statements_for(connection)
-    with _transaction(alias, records) as cursor:
-        done = record(statements, cursor, records)
-    requeued = [each for each in records if isinstance(each, Requeue)]
-    if _has_key(records) or any(each.state == TaskState.READY for each in requeued):
+    connection, batch = connections[alias], Batch.of(records)
+    with _transaction(alias, batch) as cursor:
+        done = record(statements_for(connection), cursor, batch)
+    if batch.keys or any(each.state == TaskState.READY for each in batch.requeued):
         wake(connection)
-    if due := [due_at for each in requeued if (due_at := _due_at(each)) is not None]:
+    if due := [at for each in batch.requeued if (at := _due_at(each)) is not None]:
         wake_upkeep(connection, min(due))
     missing = [
         each for each in records if each.id not in done and _is_of_an_attempt(each)
@@ -128,22 +118,14 @@ def _write_refused(alias: str, ended: Finish) -> Written:
         return {}
 
 
-def _transaction(
-    alias: str, records: Sequence[Record]
-) -> AbstractContextManager[CursorWrapper]:
+def _transaction(alias: str, batch: Batch) -> AbstractContextManager[CursorWrapper]:
     """Return one transaction; none where one statement does it all."""
     connection = connections[alias]
-    requeued = [each for each in records if isinstance(each, Requeue)]
-    is_one_kind = len(requeued) in {0, len(records)}
-    needs_more = _has_key(records) or any(each.unless_started for each in requeued)
-    if is_one_kind and not needs_more and statements_for(connection).moves_at_once:
+    needs_more = batch.keys or any(each.unless_started for each in batch.requeued)
+    moves_at_once = statements_for(connection).moves_at_once
+    if batch.is_of_one_kind and moves_at_once and not needs_more:
         return cursor_of(connection)
     return brief(alias)
-
-
-def _has_key(records: Sequence[Record]) -> bool:
-    """Return whether a record ends a share of a limit: others may take its slot."""
-    return any(each.concurrency_key is not None for each in records)
 
 
 def _length(record: Record) -> int:
@@ -173,7 +155,8 @@ def _settled_before(alias: str, missing: Sequence[Record]) -> set[int]:
     """Return those a lost answer hides: results, or rows that wait, as we wrote them.
 
     Under our token alone it may have been a rescue that wrote them. The next claim
-    raises it: then nobody can tell.
+    raises it: then nobody can tell. Where a result was to be dropped there is no row:
+    if somebody else had taken the task over, it has succeeded all the same.
     """
     instant = statements_for(connections[alias]).instant
     written = {
@@ -190,4 +173,9 @@ def _settled_before(alias: str, missing: Sequence[Record]) -> set[int]:
             ids * 2,
         )
         rows = [(*row[:3], instant(row[3])) for row in cursor.fetchall()]
-    return {row[0] for row in rows if row in written}
+    gone = {each.id for each in missing if _is_dropped(each)} - {row[0] for row in rows}
+    return gone.union(row[0] for row in rows if row in written)
+
+
+def _is_dropped(record: Record) -> bool:
+    return isinstance(record, Finish) and record.is_dropped

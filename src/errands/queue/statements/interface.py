@@ -86,7 +86,7 @@ class Statements(ABC):
     keeps_dead_entries = False
     """Whether claims walk over what others have claimed while a snapshot is old."""
     moves_at_once = False
-    """Whether ``finish`` and ``requeue`` are one statement each."""
+    """Whether ``finish``, ``drop`` and ``requeue`` are one statement each."""
     clock = "statement_timestamp()"
     """The database's own time, as an instant that ``instant`` reads."""
     values_of_state = VALUES_BY_STEPS
@@ -210,6 +210,10 @@ class Statements(ABC):
 
         Metadata and ``started_at`` that a record does not have are the row's.
         """
+
+    @abstractmethod
+    def drop(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
+        """Delete running rows, of which no result is kept; return their ids."""
 
     @abstractmethod
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:

@@ -311,10 +311,11 @@ class MySQLStatements(Statements):
         held = _held(cursor, records)
         for wire in _wires(cursor, held):
             cursor.execute(FINISH, [wire])
-        ids = [record.id for record in held]
-        if ids:
-            cursor.execute(DELETE.format(ids=_places(ids)), ids)
-        return set(ids)
+        return _deleted(cursor, held)
+
+    def drop(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
+        """Lock running rows, then delete them."""
+        return _deleted(cursor, _held(cursor, records))
 
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
         """Make running rows claimable again; return their ids."""
@@ -408,6 +409,14 @@ def _selected(wanted: ClaimFilter) -> tuple[str, list[Parameter]]:
         return READY.format(index="errands_task_ready", queue=""), [*ranks]
     ready = READY.format(index="errands_task_ready_in_queue", queue="queue = %s AND")
     return ready, [wanted.queue, *ranks]
+
+
+def _deleted(cursor: CursorWrapper, held: Sequence[Finish]) -> set[int]:
+    """Delete rows that are locked; return their ids."""
+    ids = [record.id for record in held]
+    if ids:
+        cursor.execute(DELETE.format(ids=_places(ids)), ids)
+    return set(ids)
 
 
 def _held[R: (Finish, Requeue)](cursor: CursorWrapper, records: Sequence[R]) -> list[R]:

@@ -198,6 +198,20 @@ RETURNING id
 """,
 )
 
+DROP = Planned(
+    "drop",
+    f"""
+DELETE FROM errands_task t
+USING (
+    SELECT id::bigint, token::int FROM ROWS FROM (
+        json_array_elements_text(%s::json), json_array_elements_text(%s::json)
+    ) AS given(id, token)
+) AS record
+WHERE t.id = record.id AND t.token = record.token AND t.{IS_RUNNING}
+RETURNING t.id
+""",
+)
+
 REQUEUE = f"""
 UPDATE errands_task t SET run_at = record.run_at, attempt = record.attempt,
     state = CASE WHEN t.cancel_requested_at IS NULL THEN record.state
@@ -358,6 +372,12 @@ class PostgreSQLStatements(Statements):
         ]
         values: list[Parameter] = [*common, *lists]
         cursor.execute(FINISH, values)
+        return {row[0] for row in cursor.fetchall()}
+
+    def drop(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
+        """Delete running rows; return their ids."""
+        ids, tokens = zip(*[(each.id, each.token) for each in records], strict=True)
+        cursor.execute(DROP, [_column(ids), _column(tokens)])
         return {row[0] for row in cursor.fetchall()}
 
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:

@@ -118,6 +118,13 @@ RETURNING id
 
 DELETE = "DELETE FROM errands_task WHERE id IN (SELECT value FROM json_each(%s))"
 
+DROP = f"""
+DELETE FROM errands_task WHERE (id, token) IN (
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(%s)
+) AND state = {TaskState.RUNNING:d}
+RETURNING id
+"""
+
 REQUEUE = f"""
 UPDATE errands_task SET run_at = json_extract(r.value, '$[3]'),
     state = CASE WHEN cancel_requested_at IS NULL THEN json_extract(r.value, '$[2]')
@@ -250,6 +257,11 @@ class SQLiteStatements(Statements):
         moved = {row[0] for row in cursor.fetchall()}
         cursor.execute(DELETE, [json.dumps(list(moved))])
         return moved
+
+    def drop(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
+        """Delete running rows, in one statement."""
+        cursor.execute(DROP, [json.dumps([(each.id, each.token) for each in records])])
+        return {row[0] for row in cursor.fetchall()}
 
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
         """Make running rows claimable again; return their ids."""
