@@ -22,13 +22,14 @@ from django.db.transaction import atomic
 
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
+from errands.queue.statements import mysql_settling
 from errands.queue.statements.gate import alone
 from errands.queue.statements.interface import VALUES_AT_ONCE, Statements
+from errands.queue.statements.mysql_settling import BY_ID, places
 from errands.queue.statements.packets import (
     SMALL,
     check_size,
     packet_size,
-    parts_of,
     wires_of,
 )
 from errands.queue.statements.rows import (
@@ -44,7 +45,6 @@ from errands.queue.statements.rows import (
     Parameter,
     Row,
     Withdrawal,
-    dumped,
     stored_instant,
     utc_text,
 )
@@ -62,7 +62,6 @@ TOKEN, ATTEMPT, CLAIMED_AT, KEY = map(
     COLUMNS.index, ("token", "attempt", "claimed_at", "concurrency_key")
 )
 SHARED_VALUES = ", ".join(["%s"] * len(INSERT_COLUMNS.split(", ")))
-BY_ID = "errands_task FORCE INDEX (PRIMARY)"
 
 INSERT_MANY = f"""
 INSERT INTO errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS}, worker)
@@ -99,8 +98,6 @@ WHERE id IN ({{ids}})
 """
 
 SET_STATE = f"UPDATE {BY_ID} SET state = {{state:d}} WHERE id IN ({{ids}})"
-DELETE = "DELETE t FROM errands_task AS t FORCE INDEX (PRIMARY) WHERE t.id IN ({ids})"
-
 LOCK = (
     "SELECT number FROM errands_lock WHERE number IN ({ids}) ORDER BY number FOR UPDATE"
 )
@@ -112,41 +109,6 @@ errands_task FORCE INDEX (errands_task_blocked) WHERE state = {TaskState.BLOCKED
 FREE_SLOTS = f"""
 SELECT (SELECT concurrency_limit FROM {BLOCKED} AND concurrency_key = %s {IN_ORDER}) - (
     SELECT COUNT(*) FROM errands_task WHERE concurrency_key = %s AND slot IS NOT NULL)
-"""
-
-HELD = f"""
-SELECT id, token, started_at IS NOT NULL FROM {BY_ID}
-WHERE id IN ({{ids}}) AND state = {TaskState.RUNNING:d} FOR UPDATE
-"""
-
-FINISH = f"""
-INSERT INTO errands_result (id, token, status, attempt, crashes, errors, worker_ids,
-    return_value, started_at, finished_at, metadata, expires_at, {SHARED_COLUMNS})
-SELECT t.id, t.token, r.status, r.attempt, r.crashes, r.errors, r.worker_ids,
-    r.return_value, COALESCE(r.started_at, t.started_at), r.finished_at,
-    COALESCE(r.metadata, t.metadata), r.expires_at,
-    {", ".join(f"t.{column}" for column in SHARED_COLUMNS.split(", "))}
-FROM JSON_TABLE(%s, '$[*]' COLUMNS (
-    id BIGINT PATH '$[0]', status SMALLINT PATH '$[2]', attempt INT PATH '$[3]',
-    crashes SMALLINT PATH '$[4]', errors LONGTEXT PATH '$[5]',
-    worker_ids LONGTEXT PATH '$[6]', return_value LONGTEXT PATH '$[7]',
-    started_at DATETIME(6) PATH '$[8]', finished_at DATETIME(6) PATH '$[9]',
-    metadata LONGTEXT PATH '$[10]', expires_at DATETIME(6) PATH '$[11]'
-)) AS r STRAIGHT_JOIN errands_task AS t FORCE INDEX (PRIMARY) ON t.id = r.id
-"""
-
-REQUEUE = f"""
-UPDATE JSON_TABLE(%s, '$[*]' COLUMNS (
-    id BIGINT PATH '$[0]', state SMALLINT PATH '$[2]', run_at DATETIME(6) PATH '$[3]',
-    attempt INT PATH '$[4]', crashes SMALLINT PATH '$[5]', releases SMALLINT PATH '$[6]',
-    errors LONGTEXT PATH '$[7]', worker_ids LONGTEXT PATH '$[8]',
-    started_at DATETIME(6) PATH '$[9]', metadata LONGTEXT PATH '$[10]'
-)) AS r STRAIGHT_JOIN errands_task AS t FORCE INDEX (PRIMARY) ON t.id = r.id
-SET t.run_at = r.run_at, t.attempt = r.attempt, t.crashes = r.crashes,
-    t.state = IF(t.cancel_requested_at IS NULL, r.state, {TaskState.READY:d}),
-    t.releases = r.releases, t.errors = r.errors, t.worker_ids = r.worker_ids,
-    t.started_at = r.started_at, t.metadata = COALESCE(r.metadata, t.metadata),
-    t.worker = NULL, t.slot = NULL
 """
 
 DUE = f"""
@@ -251,17 +213,17 @@ class MySQLStatements(Statements):
     def lock_keys(self, cursor: CursorWrapper, keys: Iterable[str]) -> None:
         """Lock the rows of ``errands_lock`` that stand for the keys, in order."""
         numbers = sorted({crc32(key.encode()) % LOCKS for key in keys})
-        cursor.execute(LOCK.format(ids=_places(numbers)), numbers)
+        cursor.execute(LOCK.format(ids=places(numbers)), numbers)
         if len(cursor.fetchall()) < len(numbers):
             rows = "), (".join(["%s"] * len(numbers))
             cursor.execute(MAKE_LOCKS.format(ids=rows), numbers)
-            cursor.execute(LOCK.format(ids=_places(numbers)), numbers)
+            cursor.execute(LOCK.format(ids=places(numbers)), numbers)
 
     def candidates(self, cursor: CursorWrapper, ids: Sequence[int]) -> list[Candidate]:
         """Return those rows that are still ready, unless they are locked."""
         cursor.execute(
             f"SELECT id, concurrency_key, concurrency_limit FROM {BY_ID} "
-            f"WHERE id IN ({_places(ids)}) AND state = {TaskState.READY:d} "
+            f"WHERE id IN ({places(ids)}) AND state = {TaskState.READY:d} "
             f"ORDER BY precedence, id {LOCKING}",
             list(ids),
         )
@@ -273,7 +235,7 @@ class MySQLStatements(Statements):
         """Take ready rows for an attempt, each with its slot."""
         cursor.execute(
             f"SELECT {CLAIM_COLUMNS}, {self.clock} FROM {BY_ID} "
-            f"WHERE id IN ({_places(slots)}) AND state = {TaskState.READY:d} FOR UPDATE",
+            f"WHERE id IN ({places(slots)}) AND state = {TaskState.READY:d} FOR UPDATE",
             sorted(slots),
         )
         return self._take(cursor, worker, cursor.fetchall(), slots=slots)
@@ -301,28 +263,22 @@ class MySQLStatements(Statements):
         names = list(keys)
         cursor.execute(
             f"SELECT DISTINCT concurrency_key FROM {BLOCKED} "
-            f"AND concurrency_key IN ({_places(names)})",
+            f"AND concurrency_key IN ({places(names)})",
             names,
         )
         return sum(self._promote(cursor, row[0]) for row in cursor.fetchall())
 
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Lock running rows, copy them to the results, then delete them."""
-        held = _held(cursor, records)
-        for wire in _wires(cursor, held):
-            cursor.execute(FINISH, [wire])
-        return _deleted(cursor, held)
+        return mysql_settling.finish(cursor, records)
 
     def drop(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Lock running rows, then delete them."""
-        return _deleted(cursor, _held(cursor, records))
+        return mysql_settling.drop(cursor, records)
 
     def requeue(self, cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
-        """Make running rows claimable again; return their ids."""
-        held = _held(cursor, records)
-        for wire in _wires(cursor, held):
-            cursor.execute(REQUEUE, [wire])
-        return {record.id for record in held}
+        """Lock running rows, then make them claimable again."""
+        return mysql_settling.requeue(cursor, records)
 
     def stage(self, cursor: CursorWrapper, limit: int) -> int:
         """Make due scheduled rows ready; with none due, lock nothing."""
@@ -346,7 +302,7 @@ class MySQLStatements(Statements):
             return False
         instants = (self.value(ended.finished_at), self.value(ended.expires_at))
         cursor.execute(WITHDRAW, [ended.status, ended.errors, *instants, *found])
-        cursor.execute(DELETE.format(ids="%s"), found)
+        mysql_settling.delete(cursor, found)
         return True
 
     def prune(
@@ -378,7 +334,7 @@ class MySQLStatements(Statements):
         ids, now = sorted(row[0] for row in rows), self.value(self.instant(rows[0][-1]))
         cases = [value for row_id in ids for value in (row_id, (slots or {}).get(row_id))]
         slot = f"CASE id {'WHEN %s THEN %s ' * len(ids)} END" if slots else "NULL"
-        sql = TAKE.format(slot=slot, ids=_places(ids))
+        sql = TAKE.format(slot=slot, ids=places(ids))
         cursor.execute(sql, [worker, now, *(cases if slots else ()), *ids])
         return self.claims([_taken(row) for row in rows])
 
@@ -411,38 +367,6 @@ def _selected(wanted: ClaimFilter) -> tuple[str, list[Parameter]]:
     return ready, [wanted.queue, *ranks]
 
 
-def _deleted(cursor: CursorWrapper, held: Sequence[Finish]) -> set[int]:
-    """Delete rows that are locked; return their ids."""
-    ids = [record.id for record in held]
-    if ids:
-        cursor.execute(DELETE.format(ids=_places(ids)), ids)
-    return set(ids)
-
-
-def _held[R: (Finish, Requeue)](cursor: CursorWrapper, records: Sequence[R]) -> list[R]:
-    """Lock the rows of records; return those that took hold, by id."""
-    ids = sorted({record.id for record in records})
-    cursor.execute(HELD.format(ids=_places(ids)), ids)
-    tokens = {row_id: (token, started) for row_id, token, started in cursor.fetchall()}
-    held = []
-    for record in sorted(records, key=lambda record: record.id):
-        token, has_started = tokens.get(record.id, (None, False))
-        is_kept = has_started and getattr(record, "unless_started", False)
-        if token == record.token and not is_kept:
-            held.append(record)
-    return held
-
-
-def _wires(
-    cursor: CursorWrapper, records: Sequence[Finish] | Sequence[Requeue]
-) -> Iterable[str]:
-    """Return records as JSON; the server is asked what it takes where they are large."""
-    if not records:
-        return []
-    wire = dumped(records)
-    return [wire] if len(wire) <= SMALL else parts_of(records, packet_size(cursor))
-
-
 def _forget(cursor: CursorWrapper, sql: str, values: Sequence[Parameter]) -> int:
     """Delete the results that a query finds; begin nothing where there are none."""
     cursor.execute(sql, [*values[:-1], 1])
@@ -452,20 +376,16 @@ def _forget(cursor: CursorWrapper, sql: str, values: Sequence[Parameter]) -> int
         cursor.execute(f"{sql} {LOCKING}", values)
         ids = sorted(_ids(cursor))
         if ids:
-            cursor.execute(FORGET.format(ids=_places(ids)), ids)
+            cursor.execute(FORGET.format(ids=places(ids)), ids)
     return len(ids)
 
 
 def _set_state(cursor: CursorWrapper, state: TaskState, ids: Sequence[int]) -> int:
     if ids:
-        sql = SET_STATE.format(state=state, ids=_places(ids))
+        sql = SET_STATE.format(state=state, ids=places(ids))
         cursor.execute(sql, sorted(ids))
     return len(ids)
 
 
 def _ids(cursor: CursorWrapper) -> list[int]:
     return [row[0] for row in cursor.fetchall()]
-
-
-def _places(values: Sequence[object] | Mapping[int, int]) -> str:
-    return ", ".join(["%s"] * len(values))

@@ -1,0 +1,106 @@
+"""Settling on MariaDB and MySQL: rows are locked, then moved, dropped or written."""
+
+from collections.abc import Collection, Iterable, Sequence
+
+from django.db.backends.utils import CursorWrapper
+
+from errands.queue.records import Finish, Requeue
+from errands.queue.statements.packets import SMALL, packet_size, parts_of
+from errands.queue.statements.rows import SHARED_COLUMNS, dumped
+from errands.queue.states import TaskState
+
+BY_ID = "errands_task FORCE INDEX (PRIMARY)"
+
+HELD = f"""
+SELECT id, token, started_at IS NOT NULL FROM {BY_ID}
+WHERE id IN ({{ids}}) AND state = {TaskState.RUNNING:d} FOR UPDATE
+"""
+
+FINISH = f"""
+INSERT INTO errands_result (id, token, status, attempt, crashes, errors, worker_ids,
+    return_value, started_at, finished_at, metadata, expires_at, {SHARED_COLUMNS})
+SELECT t.id, t.token, r.status, r.attempt, r.crashes, r.errors, r.worker_ids,
+    r.return_value, COALESCE(r.started_at, t.started_at), r.finished_at,
+    COALESCE(r.metadata, t.metadata), r.expires_at,
+    {", ".join(f"t.{column}" for column in SHARED_COLUMNS.split(", "))}
+FROM JSON_TABLE(%s, '$[*]' COLUMNS (
+    id BIGINT PATH '$[0]', status SMALLINT PATH '$[2]', attempt INT PATH '$[3]',
+    crashes SMALLINT PATH '$[4]', errors LONGTEXT PATH '$[5]',
+    worker_ids LONGTEXT PATH '$[6]', return_value LONGTEXT PATH '$[7]',
+    started_at DATETIME(6) PATH '$[8]', finished_at DATETIME(6) PATH '$[9]',
+    metadata LONGTEXT PATH '$[10]', expires_at DATETIME(6) PATH '$[11]'
+)) AS r STRAIGHT_JOIN errands_task AS t FORCE INDEX (PRIMARY) ON t.id = r.id
+"""
+
+REQUEUE = f"""
+UPDATE JSON_TABLE(%s, '$[*]' COLUMNS (
+    id BIGINT PATH '$[0]', state SMALLINT PATH '$[2]', run_at DATETIME(6) PATH '$[3]',
+    attempt INT PATH '$[4]', crashes SMALLINT PATH '$[5]', releases SMALLINT PATH '$[6]',
+    errors LONGTEXT PATH '$[7]', worker_ids LONGTEXT PATH '$[8]',
+    started_at DATETIME(6) PATH '$[9]', metadata LONGTEXT PATH '$[10]'
+)) AS r STRAIGHT_JOIN errands_task AS t FORCE INDEX (PRIMARY) ON t.id = r.id
+SET t.run_at = r.run_at, t.attempt = r.attempt, t.crashes = r.crashes,
+    t.state = IF(t.cancel_requested_at IS NULL, r.state, {TaskState.READY:d}),
+    t.releases = r.releases, t.errors = r.errors, t.worker_ids = r.worker_ids,
+    t.started_at = r.started_at, t.metadata = COALESCE(r.metadata, t.metadata),
+    t.worker = NULL, t.slot = NULL
+"""
+
+DELETE = "DELETE t FROM errands_task AS t FORCE INDEX (PRIMARY) WHERE t.id IN ({ids})"
+
+
+def finish(cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
+    """Copy running rows to the results, then delete them; return their ids."""
+    held = _held(cursor, records)
+    for wire in _wires(cursor, held):
+        cursor.execute(FINISH, [wire])
+    return delete(cursor, [record.id for record in held])
+
+
+def drop(cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
+    """Delete running rows; return their ids."""
+    return delete(cursor, [record.id for record in _held(cursor, records)])
+
+
+def requeue(cursor: CursorWrapper, records: Sequence[Requeue]) -> set[int]:
+    """Make running rows claimable again; return their ids."""
+    held = _held(cursor, records)
+    for wire in _wires(cursor, held):
+        cursor.execute(REQUEUE, [wire])
+    return {record.id for record in held}
+
+
+def delete(cursor: CursorWrapper, ids: Sequence[int]) -> set[int]:
+    """Delete rows that are locked; return their ids."""
+    if ids:
+        cursor.execute(DELETE.format(ids=places(ids)), ids)
+    return set(ids)
+
+
+def places(values: Collection[object]) -> str:
+    """Return a place for each value."""
+    return ", ".join(["%s"] * len(values))
+
+
+def _held[R: (Finish, Requeue)](cursor: CursorWrapper, records: Sequence[R]) -> list[R]:
+    """Lock the rows of records; return those that took hold, by id."""
+    ids = sorted({record.id for record in records})
+    cursor.execute(HELD.format(ids=places(ids)), ids)
+    tokens = {row_id: (token, started) for row_id, token, started in cursor.fetchall()}
+    held = []
+    for record in sorted(records, key=lambda record: record.id):
+        token, has_started = tokens.get(record.id, (None, False))
+        is_kept = has_started and getattr(record, "unless_started", False)
+        if token == record.token and not is_kept:
+            held.append(record)
+    return held
+
+
+def _wires(
+    cursor: CursorWrapper, records: Sequence[Finish] | Sequence[Requeue]
+) -> Iterable[str]:
+    """Return records as JSON; the server is asked what it takes where they are large."""
+    if not records:
+        return []
+    wire = dumped(records)
+    return [wire] if len(wire) <= SMALL else parts_of(records, packet_size(cursor))
