@@ -1,4 +1,4 @@
-"""System checks of the site's settings."""
+"""System checks of the site's settings, and those of its jobs."""
 
 from typing import Any
 
@@ -8,7 +8,10 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import storages
 
 from errands.conf import settings
+from errands.jobs.checks import check_jobs
 from errands.text import clean_line
+
+register(check_jobs)
 
 
 @register

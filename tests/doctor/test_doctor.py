@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from errands.doctor import database, site, work
 from errands.doctor.findings import Finding, Level, examine, ok
+from errands.jobs.job import Job
 from errands.queue import liveness
 from errands.queue.models import TaskRow
 from errands.queue.store import Store
@@ -263,6 +264,30 @@ def test_a_storage_that_takes_no_files_is_an_error(monkeypatch, tmp_path):
     monkeypatch.setattr(site.storages["default"], "save", refuse)
 
     assert "read-only" in texts(site.examined())
+
+
+def test_a_storage_below_the_current_directory_is_a_warning(
+    settings, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    settings.MEDIA_ROOT = ""
+
+    found = list(site.examined())
+
+    assert Level.WARNING in levels(found)
+    assert (
+        "Storage 'default', which keeps the results of jobs, has no absolute location: "
+        "a worker started in another directory writes where no web process looks. → Set "
+        "MEDIA_ROOT, or its location in STORAGES, to an absolute path."
+    ) in texts(found)
+
+
+def test_a_storage_that_no_job_writes_to_may_be_anywhere(settings, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Job, "known", list)
+    settings.MEDIA_ROOT = ""
+
+    assert "no absolute location" not in texts(site.examined())
 
 
 def test_a_storage_is_left_as_it_was_found(settings, tmp_path):

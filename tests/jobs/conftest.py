@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import PermissionsMixin, User
 from django.http import HttpRequest
 from django.test import Client, RequestFactory
 from pytest_django import Settings
@@ -36,6 +36,13 @@ def ann(db: None) -> User:
 def bob(db: None) -> User:
     """Return somebody else."""
     return User.objects.create_user("bob")
+
+
+@pytest.fixture
+def without_permissions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take from users what a user model without ``PermissionsMixin`` has not."""
+    for name in [name for name in vars(PermissionsMixin) if "has_" in name]:
+        monkeypatch.delattr(PermissionsMixin, name)
 
 
 @pytest.fixture

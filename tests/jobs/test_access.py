@@ -121,6 +121,17 @@ def test_who_may_view_every_run_sees_it(play: Play, bob: User, client: Client) -
     assert client.get(address("cancel", run.pk)).status_code == 405
 
 
+def test_users_without_permissions_see_their_own_runs_and_no_others(
+    play: Play, browser: Client, bob: User, without_permissions: None
+) -> None:
+    own, other = play(offer), Run.objects.create(job="x", owner=bob)
+
+    assert browser.get(address("run", own.pk)).status_code == 200
+    assert browser.get(address("result", own.pk)).getvalue() == b"secret"
+    for name in ("run", "events", "result"):
+        assert browser.get(address(name, other.pk)).status_code == 404
+
+
 def test_the_owner_cancels(click: HttpRequest, browser: Client) -> None:
     run = Scripted.start(click)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import AnonymousUser, Permission, User
-from django.core.exceptions import PermissionDenied
+from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
 from django.tasks.exceptions import InvalidTask
 from django.utils import timezone
@@ -107,18 +107,50 @@ def test_a_perform_that_yields_is_refused_when_the_class_is_made() -> None:
         ("discard_on", ("ValueError",), "discard_on holds 'ValueError', not an"),
         ("result_expires", 7, "Wrong.result_expires is 7; it takes a timedelta, or None"),
         ("result_expires", timedelta.max, "more than 100 years. None keeps the results"),
+        ("result_expires", -timedelta(1), "less than nothing. None keeps the results"),
         ("unique", True, 'Wrong.unique is True; it takes a tuple of "owner" and'),
+        ("queue_name", 5, "Wrong.queue_name is 5; it takes a text"),
+        ("backend", None, "Wrong.backend is None; it takes a text"),
+        ("priority", 500, "Wrong.priority is 500; it is a whole number from -100 to 100"),
+        ("priority", "1", "Wrong.priority is '1'; it is a whole number from -100 to 100"),
+        ("permission_required", 5, "permission_required is 5; it takes a permission su"),
+        ("permission_required", (None,), r"permission_required is \(None,\); it takes a"),
     ],
 )
 def test_an_attribute_of_the_wrong_type_is_refused_when_the_class_is_made(
     name: str, value: object, message: str
 ) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
-        type("Wrong", (Job,), {name: value})
+        type("Wrong", (Base,), {name: value})
+
+
+@pytest.mark.parametrize(
+    "required", [None, "", "shop.view_order", ("shop.view_order",), ["shop.view_order"]]
+)
+def test_a_permission_is_one_or_several_or_none(required: Any) -> None:
+    job = type("Choosy", (Base,), {"permission_required": required})
+
+    assert job.permissions() == (("shop.view_order",) if required else ())
+
+
+def test_a_class_that_does_no_work_is_refused_when_it_is_made() -> None:
+    with pytest.raises(TypeError) as refusal:
+        type("Idle", (Job,), {})
+
+    assert str(refusal.value) == (
+        "tests.jobs.test_job.Idle has no perform(), which does the work. Write one, or "
+        "say abstract = True where it is a base of other jobs."
+    )
+
+
+def test_a_base_may_leave_the_work_to_others() -> None:
+    base = type("Leading", (Job,), {"abstract": True})
+
+    assert type("Working", (base,), {"perform": lambda self: None}).abstract is False
 
 
 def test_one_exception_is_discarded_as_well_as_a_tuple_of_them() -> None:
-    job = type("Choosy", (Job,), {"discard_on": KeyError})
+    job = type("Choosy", (Base,), {"discard_on": KeyError})
 
     assert task_of(job).options.discard_on == (KeyError, JobError)
 
@@ -256,6 +288,35 @@ def test_a_job_with_a_permission_is_started_only_by_who_has_it(
     click.user = User.objects.get(pk=ann.pk)
 
     assert Guarded.start(click).owner == ann
+
+
+def test_users_without_permissions_start_what_takes_none(
+    click: HttpRequest, ann: User, without_permissions: None
+) -> None:
+    assert Scripted.start(click).owner == ann
+
+    with pytest.raises(PermissionDenied, match=r"requires auth\.view_group"):
+        Guarded.start(click)
+
+
+def test_a_job_whose_page_is_nowhere_is_not_started(
+    click: HttpRequest, settings: Settings
+) -> None:
+    settings.ROOT_URLCONF = "tests.jobs.no_urls"
+
+    with pytest.raises(ImproperlyConfigured) as refusal:
+        Scripted.start(click)
+
+    assert str(refusal.value) == (
+        "The URLconf 'tests.jobs.no_urls' does not include the pages of jobs. Add "
+        'path("jobs/", include("errands.urls")) to its urlpatterns.'
+    )
+    assert not Run.objects.exists()
+
+
+def test_a_language_that_is_no_code_is_refused() -> None:
+    with pytest.raises(TypeError, match="language is 5; it takes a code such as 'de'"):
+        Scripted.using(language=5)  # type: ignore[arg-type]
 
 
 def test_wrong_arguments_are_refused_in_the_request(click: HttpRequest) -> None:

@@ -2,10 +2,12 @@
 
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
+from django.urls import reverse_lazy
 from pytest_django import Settings
 
 from errands import JSON, Download, Job, Message, Page, Redirect
@@ -16,6 +18,7 @@ from tests.jobs.conftest import Play
 from tests.jobs.sample import Scripted
 from tests.runs.engines import SharedWorker
 
+NOBODYS = UUID(int=5)
 SCRIPT = "<script>alert(1)</script>"
 
 
@@ -220,6 +223,73 @@ def test_a_redirect_leads_to_a_page_of_the_site(
     ).json()["result"]
 
     assert result["url"] == {"errands:runs": "/jobs/"}.get(to, to)
+
+
+class Order:
+    """A record with a page."""
+
+    def get_absolute_url(self) -> str:
+        """Return where it is."""
+        return "/orders/5/"
+
+
+@pytest.mark.parametrize(
+    ("outcome", "url"),
+    [
+        (Redirect("errands:result", NOBODYS, "a.csv"), f"/jobs/{NOBODYS}/results/a.csv/"),
+        (Redirect("errands:run", pk=NOBODYS), f"/jobs/{NOBODYS}/"),
+        (Redirect(reverse_lazy("errands:runs")), "/jobs/"),
+        (Redirect(Order()), "/orders/5/"),
+    ],
+)
+def test_a_redirect_takes_what_djangos_takes(
+    outcome: Redirect, url: str, play: Play, browser: Client
+) -> None:
+    run = play(lambda job: outcome)
+
+    assert result_of(browser, run)["url"] == url
+
+
+def test_a_redirect_that_leads_nowhere_fails_the_job_and_says_so(
+    play: Play, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = play(lambda job: Redirect("errands:run", 5))
+
+    assert run.state == State.FAILED
+    assert (
+        "tests.jobs.sample.Scripted returned Redirect(to='errands:run', args=(5,), "
+        "kwargs={}), which leads nowhere: Reverse for 'run' with arguments '(5,)' not"
+    ) in caplog.text
+
+
+def test_a_redirect_to_what_has_no_address_is_refused_where_it_is_made() -> None:
+    with pytest.raises(TypeError) as refusal:
+        Redirect(5)
+
+    assert str(refusal.value) == (
+        "Redirect(5): it takes an address, the name of a URL pattern with its "
+        "arguments, or an object with get_absolute_url()."
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"url": 5},
+            r"Download\(url=5\): it takes a text, such as 'https://a.example/b'",
+        ),
+        (
+            {"result": None},
+            r"Download\(result=None\): it takes a text, such as 'orders.c",
+        ),
+    ],
+)
+def test_a_download_of_what_is_no_text_is_refused_where_it_is_made(
+    arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(TypeError, match=message):
+        Download(**arguments)
 
 
 EVIL = [

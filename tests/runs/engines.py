@@ -22,7 +22,8 @@ from errands import instants
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, TaskCrashed
 from errands.queue import liveness, rescuing
-from errands.queue.claims import Claim, Payload, Selection, Settlement
+from errands.queue.claims import Claim, Payload, Settlement
+from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
 from errands.tasks.attempt import Terms, perform

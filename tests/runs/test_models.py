@@ -66,6 +66,23 @@ def test_a_proxy_is_the_same_subject_as_its_record(new_run: NewRun) -> None:
     assert list(Run.objects.about(account)) == [run]
 
 
+@pytest.mark.parametrize("user", [None, 5, AnonymousUser(), User()])
+def test_a_run_is_not_granted_to_who_has_no_account(
+    new_run: NewRun, user: object
+) -> None:
+    with pytest.raises(TypeError, match=r"grant\(.+\): it takes a user who has an acc"):
+        new_run().grant(user)
+
+
+def test_runs_are_not_asked_for_by_what_is_no_record() -> None:
+    with pytest.raises(TypeError) as refusal:
+        Run.objects.about(5)  # type: ignore[arg-type]
+
+    assert str(refusal.value) == (
+        "subject is 5; it takes the record that the run is about."
+    )
+
+
 def test_every_state_is_either_open_or_final() -> None:
     assert set(OPEN) | set(ENDED) == set(State)
     assert set(OPEN).isdisjoint(ENDED)

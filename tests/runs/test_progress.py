@@ -228,6 +228,13 @@ def test_a_total_that_is_not_a_number_is_refused(progress: ProgressWriter) -> No
         progress.total = float("nan")  # type: ignore[assignment]
 
 
+def test_a_total_that_is_a_text_is_refused(progress: ProgressWriter) -> None:
+    with pytest.raises(
+        TypeError, match=r"progress\.total is 'x'; it is 0 or more, or No"
+    ):
+        progress.total = "x"  # type: ignore[assignment]
+
+
 def test_a_negative_total_is_refused(progress: ProgressWriter) -> None:
     with pytest.raises(ValueError, match=r"progress\.total is -1; it is 0 or more"):
         progress.total = -1

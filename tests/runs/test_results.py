@@ -5,6 +5,7 @@ import io
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.files.storage import FileSystemStorage
@@ -119,10 +120,11 @@ def test_exactly_a_mebibyte_fits_into_the_database(possession: Possession) -> No
 
 
 @pytest.mark.parametrize(
-    "name", ["", ".", "..", "a/b", "../up", "a\\b", "a b", "a\n", "a\0", "x" * 101]
+    "name",
+    ["", ".", "..", "a/b", "../up", "a\\b", "a b", "a\n", "a\0", "x" * 101, 5, None],
 )
 def test_a_name_that_could_be_a_path_is_refused(
-    possession: Possession, name: str
+    possession: Possession, name: Any
 ) -> None:
     with pytest.raises(ResultError, match="cannot name a result"):
         possession.results.write(name, b"")

@@ -8,8 +8,13 @@ from django.core.files.storage import Storage, storages
 
 from errands.conf import settings
 from errands.doctor.findings import Finding, error, ok, warning
+from errands.jobs.checks import (
+    ABSOLUTE_LOCATION,
+    FILES_OF_A_DIRECTORY,
+    jobs_of_site,
+)
 from errands.queue.backend import backends
-from errands.runs.files import TOP
+from errands.runs.files import TOP, depends_on_the_directory
 from errands.text import clean_line
 
 PROBE = f"{TOP}/doctor.txt"
@@ -51,6 +56,8 @@ def _storage() -> Iterator[Finding]:
         )
     else:
         yield ok(f"Storage {alias!r} takes files.")
+    if depends_on_the_directory(storage) and jobs_of_site():
+        yield warning(FILES_OF_A_DIRECTORY.format(alias=alias), ABSOLUTE_LOCATION)
 
 
 def _probe(storage: Storage) -> None:

@@ -5,20 +5,18 @@ a model or a setting is imported where it is used.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from functools import partial
-from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from urllib.parse import urljoin
 
 from django.core.exceptions import ObjectDoesNotExist
 
 from errands.conf import settings
-from errands.exceptions import JobError, RecordGone
-from errands.tasks.backoff import check_backoff, exponential
-from errands.tasks.options import TaskOptions
+from errands.exceptions import RecordGone
+from errands.jobs.attributes import check_attributes
+from errands.tasks.backoff import exponential
 from errands.tasks.registry import registry
 
 if TYPE_CHECKING:
@@ -33,8 +31,6 @@ if TYPE_CHECKING:
     from errands.runs.models import Run
     from errands.runs.possession import Possession
 
-UNIQUE_BY = {"owner", "arguments"}
-LONGEST_KEPT = timedelta(days=36_525)
 WORD_STARTS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|_+")
 
 
@@ -91,7 +87,7 @@ class Job:
         if cls.__dict__.get("abstract", False):
             return
         cls.abstract = False
-        _check(cls)
+        check_attributes(cls)
         _known[cls.path()] = cls
         registry.register(cls.path(), partial(_task_of, cls))
 
@@ -242,6 +238,11 @@ class Job:
         """Return the job class of that path, None if this process has none."""
         return _known.get(path)
 
+    @staticmethod
+    def known() -> "list[type[Job]]":
+        """Return the job classes this process has, abstract ones left out."""
+        return list(_known.values())
+
 
 _known: dict[str, type[Job]] = {}
 
@@ -250,50 +251,6 @@ def _task_of(job: type[Job]) -> "Task":
     from errands.jobs.perform import task_of
 
     return task_of(job)
-
-
-def _check(job: type[Job]) -> None:
-    """Refuse at the import what would fail at the first start."""
-    if iscoroutinefunction(job.perform):
-        raise TypeError(
-            f"{job.path()}.perform is async; a job's perform is a plain method. "
-            "Call async code in it with asgiref.sync.async_to_sync."
-        )
-    if isgeneratorfunction(job.perform) or isasyncgenfunction(job.perform):
-        raise TypeError(
-            f"{job.path()}.perform is a generator: calling it runs none of its lines. "
-            "It moves the bar with self.track() instead of yielding."
-        )
-    check_backoff(f"{job.path()}.backoff", job.backoff)
-    options_of(job)
-    unique: object = job.unique
-    if not isinstance(unique, Collection) or set(unique) - UNIQUE_BY:
-        raise TypeError(
-            f"{job.path()}.unique is {unique!r}; it takes a tuple of "
-            '"owner" and "arguments".'
-        )
-    expires = job.result_expires
-    if not isinstance(expires, timedelta | None):
-        raise TypeError(
-            f"{job.path()}.result_expires is {expires!r}; it takes a timedelta, or "
-            "None to keep the results."
-        )
-    if expires is not None and expires > LONGEST_KEPT:
-        raise ValueError(
-            f"{job.path()}.result_expires is {expires!r}, more than 100 years. None "
-            "keeps the results."
-        )
-
-
-def options_of(job: type[Job]) -> TaskOptions:
-    """Return the options of a job's task.
-
-    A ``JobError`` is an answer, not an accident: it is never tried again.
-    """
-    options = TaskOptions(
-        max_attempts=job.max_attempts, backoff=job.backoff, discard_on=job.discard_on
-    )
-    return replace(options, discard_on=(*options.discard_on, JobError))
 
 
 def _in_words(name: str) -> str:

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.core.serializers.json import DjangoJSONEncoder
 from django.shortcuts import resolve_url
 from django.template.loader import render_to_string
+from django.urls import NoReverseMatch
 
 from errands.jobs.job import WORD_STARTS, Job
 from errands.jobs.outcomes import JSON, Download, Message, Outcome, Page, Redirect
@@ -104,7 +105,12 @@ def default_template(job: Job) -> str:
 
 
 def _redirect(outcome: Redirect, job: Job) -> Kept:
-    url = str(resolve_url(outcome.to))
+    try:
+        url = str(resolve_url(outcome.to, *outcome.args, **outcome.kwargs))
+    except NoReverseMatch as unknown:
+        raise ValueError(
+            f"{job.path()} returned {outcome!r:.200}, which leads nowhere: {unknown}"
+        ) from unknown
     site = urlsplit(job.base_url)
     if not is_on_site(url, site.netloc, require_https=site.scheme == "https"):
         raise ValueError(

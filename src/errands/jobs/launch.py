@@ -21,8 +21,10 @@ from django.utils import timezone, translation
 
 from errands import instants
 from errands.arguments import encode_call
+from errands.jobs.access import has_permissions
 from errands.jobs.job import Job
 from errands.jobs.perform import task_of
+from errands.jobs.site import check_pages
 from errands.runs import handover
 from errands.runs.fence import run_alias
 from errands.runs.models import Run
@@ -49,19 +51,27 @@ class Launch:
     queue_name: str
     priority: int
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.language, str | None):
+            raise TypeError(
+                f"language is {self.language!r:.50}; it takes a code such as 'de'."
+            )
+
     def start(self, request: HttpRequest, /, *args: Any, **kwargs: Any) -> Run:
         """Start the job for the user of a request and return its run.
 
         The user is checked, and owns the run unless ``using(owner=…)`` says
         who does. Somebody without an account could never see the run's page,
-        so for them it is ``PermissionDenied``; ``enqueue`` asks nobody.
+        so for them it is ``PermissionDenied``; ``enqueue`` asks nobody. Nor
+        could anybody without ``errands.urls``: that is ``ImproperlyConfigured``.
         """
         user = getattr(request, "user", None)
         if user is None or not user.is_authenticated:
             raise PermissionDenied("Only a user who has signed in can start a job.")
-        if not user.has_perms(self.job.permissions()):
-            needed = ", ".join(self.job.permissions())
-            raise PermissionDenied(f"{self.job.path()} requires {needed}.")
+        needed = self.job.permissions()
+        if not has_permissions(user, needed):
+            raise PermissionDenied(f"{self.job.path()} requires {', '.join(needed)}.")
+        check_pages()
         base_url = f"{request.scheme}://{request.get_host()}{get_script_prefix()}"
         owner = user if self.owner is None else self.owner
         return self._create(args, kwargs, owner=owner, base_url=base_url)

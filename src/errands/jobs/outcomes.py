@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from django.utils.functional import Promise
+
 if TYPE_CHECKING:
     from django.utils.functional import _StrOrPromise
 
@@ -27,6 +29,14 @@ class Download:
     url: str = field(default="", kw_only=True)
     file_name: str = field(default="", kw_only=True)
 
+    def __post_init__(self) -> None:
+        for name, example in (("result", "orders.csv"), ("url", "https://a.example/b")):
+            if not isinstance(given := getattr(self, name), str):
+                raise TypeError(
+                    f"Download({name}={given!r:.50}): it takes a text, such as "
+                    f"{example!r}."
+                )
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -41,16 +51,29 @@ class Page:
     context: Mapping[str, Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, init=False)
 class Redirect:
-    """Lead to a page of this site.
+    """Lead to a page of this site: ``Redirect("shop:account", account.pk)``.
 
-    Takes what ``django.shortcuts.redirect`` takes: an address, the name of a
-    URL pattern, or an object with ``get_absolute_url()``. An address of
-    another host is refused, when the job ends and again when it is shown.
+    Takes what ``django.shortcuts.resolve_url`` takes: an address, the name of
+    a URL pattern with its arguments, or an object with ``get_absolute_url()``.
+    An address of another host is refused, when the job ends and again when it
+    is shown; a name that leads nowhere, when the job ends.
     """
 
     to: Any
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(hash=False)
+
+    def __init__(self, to: Any, *args: Any, **kwargs: Any) -> None:
+        is_named = isinstance(to, str | Promise) or callable(to)
+        if not is_named and not hasattr(to, "get_absolute_url"):
+            raise TypeError(
+                f"Redirect({to!r:.50}): it takes an address, the name of a URL pattern "
+                "with its arguments, or an object with get_absolute_url()."
+            )
+        for name, given in (("to", to), ("args", args), ("kwargs", kwargs)):
+            object.__setattr__(self, name, given)
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,8 @@ from errands.exceptions import (
     TaskCancelled,
     TaskInterrupted,
 )
-from errands.jobs.job import Job, options_of
+from errands.jobs.attributes import options_of
+from errands.jobs.job import Job
 from errands.jobs.keeping import kept
 from errands.jobs.site import mounted_at
 from errands.runs.handover import take_over
@@ -53,12 +54,15 @@ _tasks: dict[type[Job], Task] = {}
 def task_of(job: type[Job]) -> Task:
     """Return the task of a job class; its path is the path of the class."""
     if job not in _tasks:
-        _tasks[job] = _new_task(job)
+        _tasks[job] = new_task(job)
     return _tasks[job]
 
 
-def _new_task(job: type[Job]) -> Task:
-    """Make a function that goes by the name of the class."""
+def new_task(job: type[Job]) -> Task:
+    """Make a function that goes by the name of the class, and a task of it.
+
+    Raises what the job's backend has against it: ``InvalidTask``.
+    """
 
     def attempt(context: DjangoTaskContext, run_id: str, dispatch: int) -> None:
         perform(job, context, run_id=run_id, dispatch=dispatch)
@@ -195,7 +199,8 @@ def _end_in_error(
         logger.info("Run %s: its record is gone, %s", run.pk, run.reference)
         possession.fail(_("What this was about no longer exists."), run.reference)
     else:
-        logger.error(
+        # As an ERROR it would come twice to error trackers, who have it of the task.
+        logger.warning(
             "Run %s of %s failed, %s", run.pk, run.job, run.reference, exc_info=error
         )
         possession.fail(_("Something went wrong on our side."), run.reference)

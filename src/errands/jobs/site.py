@@ -6,17 +6,26 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from django.conf import settings as django_settings
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.backends.base import SessionBase
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIRequest
-from django.urls import get_script_prefix, set_script_prefix
+from django.urls import (
+    NoReverseMatch,
+    get_script_prefix,
+    get_urlconf,
+    reverse,
+    set_script_prefix,
+)
 from django.utils.http import url_has_allowed_host_and_scheme
 
 if TYPE_CHECKING:
     from errands.jobs.job import Job
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+MISSING_PAGES = "The URLconf {urlconf!r} does not include the pages of jobs."
+LINE_TO_ADD = 'Add path("jobs/", include("errands.urls")) to its urlpatterns.'
 
 
 def required_base_url(job: "Job") -> str:
@@ -27,6 +36,23 @@ def required_base_url(job: "Job") -> str:
             'request. Set ERRANDS["BASE_URL"], such as "https://example.com".'
         )
     return job.base_url
+
+
+def check_pages() -> None:
+    """Raise ``ImproperlyConfigured`` where a run has no page to lead to."""
+    if not has_pages():
+        urlconf = get_urlconf() or django_settings.ROOT_URLCONF
+        told = MISSING_PAGES.format(urlconf=urlconf)
+        raise ImproperlyConfigured(f"{told} {LINE_TO_ADD}")
+
+
+def has_pages() -> bool:
+    """Return whether the URLconf that answers here includes ``errands.urls``."""
+    try:
+        reverse("errands:runs")
+    except NoReverseMatch:
+        return False
+    return True
 
 
 @contextmanager

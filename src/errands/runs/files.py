@@ -7,10 +7,11 @@ what a job or a visitor calls a file never becomes a path.
 import logging
 from collections.abc import Container
 from functools import partial
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.core.files.storage import Storage, storages
+from django.core.files.storage import FileSystemStorage, Storage, storages
 from django.db import transaction
 from django.db.models.signals import post_delete
 from django.dispatch import receiver
@@ -34,6 +35,17 @@ def new_key(fence: Fence) -> str:
     """
     attempt = f"{fence.dispatch}-{fence.token}"
     return f"{TOP}/{fence.run_id}/{attempt}/{get_random_string(22)}"
+
+
+def depends_on_the_directory(storage: Storage) -> bool:
+    """Return whether each process finds other files, for where it was started.
+
+    ``FileSystemStorage`` takes a location that is empty, as ``MEDIA_ROOT`` is by
+    default, or relative, for one below the current directory.
+    """
+    if not isinstance(storage, FileSystemStorage):
+        return False
+    return not Path(storage.base_location).is_absolute()
 
 
 def remove(storage: str, key: str) -> None:

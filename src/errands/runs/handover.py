@@ -238,10 +238,6 @@ def _one_transaction_if_shared(task: Task) -> AbstractContextManager[object]:
 
 
 def _check_subject(subject: models.Model) -> None:
-    if not isinstance(subject, models.Model):
-        raise TypeError(
-            f"subject is {subject!r:.50}; it takes the record that the run is about."
-        )
     if subject._state.adding or subject.pk is None:
         raise ValueError(
             f"The subject, this {subject._meta.label}, is not saved, so nobody could "
@@ -256,8 +252,8 @@ def _columns(**particulars: Unpack[Particulars]) -> dict[str, Any]:
             columns[name] = clean_line(columns[name])
     subject = columns.pop("subject", None)
     if subject is not None:
-        _check_subject(subject)
         columns |= subject_fields(subject)
+        _check_subject(subject)
     run_after = columns.get("run_after")
     if run_after is not None and run_after > timezone.now():
         columns["state"] = State.SCHEDULED

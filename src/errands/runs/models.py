@@ -39,7 +39,11 @@ class RunQuerySet(models.QuerySet["Run"]):
         return self.filter(state__in=OPEN)
 
     def visible_to(self, user: Any) -> Self:
-        """Keep the runs a user owns or was granted; nobody sees none."""
+        """Keep the runs a user owns or was granted; nobody sees none.
+
+        Who has the permission to view every run sees any other by its address,
+        and not here: this is the list of one's own.
+        """
         if user is None or isinstance(user, AnonymousUser) or user.pk is None:
             return self.none()
         granted = Grant.objects.filter(run=OuterRef("pk"), user=user.pk)
@@ -63,6 +67,10 @@ class RunQuerySet(models.QuerySet["Run"]):
 
 def subject_fields(instance: models.Model) -> dict[str, str]:
     """Return the fields of a run that refer to its subject."""
+    if not isinstance(instance, models.Model):
+        raise TypeError(
+            f"subject is {instance!r:.50}; it takes the record that the run is about."
+        )
     label = instance._meta.concrete_model._meta.label_lower  # type: ignore[union-attr]
     return {"subject_model": label, "subject_pk": str(instance.pk)}
 
@@ -174,6 +182,8 @@ class Run(models.Model):
 
     def grant(self, user: Any) -> None:
         """Make the run available to somebody else, in whose list it appears."""
+        if getattr(user, "pk", None) is None:
+            raise TypeError(f"grant({user!r:.50}): it takes a user who has an account.")
         Grant.objects.get_or_create(run=self, user=user)
 
     def cancel(self) -> None:

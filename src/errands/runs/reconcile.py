@@ -16,24 +16,20 @@ from errands.runs.fence import run_alias
 from errands.runs.models import Run
 from errands.runs.states import State
 from errands.tasks.hearing import connect_to_ends
+from errands.text import class_path
 
 logger = logging.getLogger("errands.runs")
 
 STOPPED_UNEXPECTEDLY = _("This stopped unexpectedly, several times.")
 SOMETHING_WENT_WRONG = _("Something went wrong on our side.")
 
-
-def _path(exception: type[BaseException]) -> str:
-    return f"{exception.__module__}.{exception.__qualname__}"
-
-
-CANCELLED_TASK = _path(TaskCancelled)
+CANCELLED_TASK = class_path(TaskCancelled)
 NO_TRACE = "no trace of its work"
 
 MESSAGES = {
-    _path(RecordGone): _("What this was about no longer exists."),
-    _path(TaskCrashed): STOPPED_UNEXPECTEDLY,
-    _path(WorkerLost): STOPPED_UNEXPECTEDLY,
+    class_path(RecordGone): _("What this was about no longer exists."),
+    class_path(TaskCrashed): STOPPED_UNEXPECTEDLY,
+    class_path(WorkerLost): STOPPED_UNEXPECTEDLY,
     NO_TRACE: _("The work on this was lost on our side."),
 }
 """Texts the owner may read, by what ended the task."""

@@ -179,10 +179,10 @@ class ResultsWriter:
             _remove_file(replaced)
 
 
-def _check(name: str, mode: str) -> None:
-    if not _NAME.fullmatch(name) or not name.strip("."):
+def _check(name: object, mode: str) -> None:
+    if not isinstance(name, str) or not _NAME.fullmatch(name) or not name.strip("."):
         raise ResultError(
-            f"{name[:100]!r} cannot name a result: use 1 to 100 letters, digits, "
+            f"{name!r:.100} cannot name a result: use 1 to 100 letters, digits, "
             "'_', '-' and '.'. What the visitor's file is called is file_name=."
         )
     if mode not in {"w", "wb"}:
