@@ -20,13 +20,15 @@ from django.utils import timezone
 
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, UnknownTask
-from errands.queue.claims import Selection, Settlement
+from errands.queue.claims import Settlement, storable
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.selection import Selection
 from errands.queue.statements import statements_for
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from errands.tasks.outcomes import (
     AttemptError,
+    Failed,
     Interrupted,
     Retry,
     Snoozed,
@@ -332,14 +334,11 @@ def test_results_that_are_long_together_are_written_in_several_batches(
     assert max(batches) <= 4
 
 
-def test_a_result_too_large_to_store_fails_with_the_remedy(worker):
-    result = tasks.echo.enqueue(1)
+def test_a_result_too_large_to_store_fails_with_the_remedy():
+    outcome = storable(Succeeded("x" * 20_000_000))
 
-    worker.succeed(worker.claim(), "x" * 20_000_000)
-
-    read = tasks.echo.get_result(result.id)
-    assert read.status == TaskResultStatus.FAILED
-    assert "Write a file and return its name" in read.errors[0].traceback
+    assert isinstance(outcome, Failed)
+    assert "Write a file and return its name" in outcome.error.traceback
 
 
 def test_a_waiting_task_is_cancelled_at_once(worker, store):
@@ -512,13 +511,38 @@ def test_a_claim_sorts_nothing_though_the_planner_knows_nothing_yet(worker, plan
     assert "TEMP B-TREE" not in said
 
 
+def analyze() -> None:
+    """Let the planner know how many rows there are."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE errands_task, errands_result")
+
+
+def test_a_batch_is_looked_up_in_an_index_however_many_rows_there_are(
+    worker, store, plans
+):
+    tasks.nothing.enqueue_many([((), {})] * 5_000)
+    while claims := worker.claim(limit=500):
+        worker.succeed(claims)
+    ResultRow.objects.update(finished_at=timezone.now() - timedelta(days=400))
+    tasks.nothing.using(run_after=timedelta(days=1)).enqueue_many([((), {})] * 5_000)
+    TaskRow.objects.update(run_at=timezone.now() - timedelta(days=1))
+    analyze()
+    plans.clear()
+
+    assert store.stage(200) == 200
+    assert store.prune(200) == 200
+
+    written = [plan for plan in plans if not plan.startswith("('Result")]
+    assert written
+    assert "Seq Scan on errands_" not in " ".join(written)
+
+
 @pytest.mark.parametrize("act", ["succeed", "release", "begin"])
 def test_what_is_found_by_its_id_walks_no_index_of_its_state(worker, store, plans, act):
     tasks.nothing.using(run_after=timedelta(days=1)).enqueue_many([((), {})] * 500)
     tasks.nothing.enqueue()
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("ANALYZE errands_task")
+    analyze()
     claims = worker.claim()
     plans.clear()
 

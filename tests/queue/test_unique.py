@@ -110,10 +110,11 @@ def test_a_task_claimed_at_once_is_not_taken_for_one_that_ended(worker, monkeypa
     statements = type(statements_for(connection))
     insert = statements.insert_one
 
-    def insert_and_run(*args: object) -> None:
-        insert(*args)
+    def insert_and_run(*args: object) -> bool:
+        is_stored = bool(insert(*args))
         if not connection.in_atomic_block:
             worker.succeed(worker.claim())
+        return is_stored
 
     monkeypatch.setattr(statements, "insert_one", insert_and_run)
 

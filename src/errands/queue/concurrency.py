@@ -44,6 +44,7 @@ SLOTS_TAKEN = (
 LIMIT = (
     "SELECT t.concurrency_limit FROM errands_task t {by_index} "
     f"WHERE t.state = {TaskState.BLOCKED:d} AND t.concurrency_key = {{key}} "
+    "AND t.queue NOT IN (SELECT name FROM errands_queue) "
     "ORDER BY t.precedence, t.id LIMIT 1"
 )
 

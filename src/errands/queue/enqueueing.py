@@ -27,7 +27,7 @@ from django.utils.json import normalize_json
 
 from errands import instants
 from errands.exceptions import ErrandsError
-from errands.queue.claims import NO_OPTIONS, EncodedCall, dump_call, dump_ending
+from errands.queue.claims import NO_OPTIONS, dump_call, dump_ending
 from errands.queue.colliding import again_after_collisions
 from errands.queue.ids import new_ids
 from errands.queue.keeping import keep_in_seconds
@@ -41,7 +41,7 @@ from errands.tasks.carried import capture
 from errands.tasks.context import dump_metadata
 from errands.tasks.keys import shared_key, unique_key
 from errands.tasks.registry import registry
-from errands.tasks.task import Task, storable
+from errands.tasks.task import Call, Task, storable
 
 ROUNDS = 5
 KEYS_AT_ONCE = 500
@@ -100,7 +100,7 @@ class Enqueueing(NamedTuple):
         carried, now, due_at = capture(), instants.now(), terms.due_at
         return cls(terms, carried, now, due_at is not None and due_at > now)
 
-    def rows(self, calls: Sequence[EncodedCall]) -> list[CallRow]:
+    def rows(self, calls: Sequence[Call]) -> list[CallRow]:
         """Return the calls as rows; ``ArgumentError`` for what is no JSON."""
         task, changed = self.terms.task, self.terms.changed
         if self.terms.has_keys and isinstance(task, Task):
@@ -127,8 +127,7 @@ class Enqueueing(NamedTuple):
         is_unique = rows[0].unique_key is not None
         if len(rows) == 1:
             with statements.cursor(connection) as cursor:
-                statements.insert_one(cursor, shared, rows[0])
-                if not is_unique or cursor.rowcount:
+                if statements.insert_one(cursor, shared, rows[0]) or not is_unique:
                     return {}
         if is_unique:
             # Nobody can end in between what is not committed yet.
@@ -141,9 +140,7 @@ class Enqueueing(NamedTuple):
                 _insert(statements, cursor, shared=shared, rows=chunk)
         return {}
 
-    def _keyed_row(
-        self, task: Task, call: EncodedCall, options: Mapping[str, Any]
-    ) -> CallRow:
+    def _keyed_row(self, task: Task, call: Call, options: Mapping[str, Any]) -> CallRow:
         (args, kwargs), rate, limit = call, task.options.rate, task.options.concurrency
         if rate is not None:
             options = {**options, "rate": [shared_key(rate[0], task, call), rate[1]]}
@@ -165,7 +162,7 @@ class Enqueueing(NamedTuple):
         ]
 
 
-def plain_calls(calls: Sequence[EncodedCall]) -> Sequence[EncodedCall]:
+def plain_calls(calls: Sequence[Call]) -> Sequence[Call]:
     """Return calls of a task of Django's as plain JSON, as those of ours are."""
     plain: Any = normalize_json
     return [

@@ -110,6 +110,10 @@ def revive(alias: str, uuid: UUID) -> bool:
             return False
         cursor.execute("UPDATE errands_task SET run_at = %s WHERE uuid = %s", [at, key])
         cursor.execute("DELETE FROM errands_result WHERE uuid = %s", [key])
+        if cursor.rowcount != 1:
+            # Somebody has discarded it, or made it ready, since it was read.
+            transaction.set_rollback(True, using=alias)
+            return False
     wake(connections[alias])
     return True
 

@@ -23,7 +23,7 @@ from datetime import timedelta
 from typing import NamedTuple
 from uuid import UUID
 
-from errands.queue.processes import process_boot
+from errands.queue.processes import has_ended, process_boot
 from errands.sidecar import sidecar
 from errands.text import clean_line
 
@@ -152,10 +152,10 @@ class _Origin(NamedTuple):
     @property
     def is_gone(self) -> bool:
         """Whether this very system can see that nobody looks after its tasks."""
-        if not self._is_of_this_system or process_boot(self.pid) == self.boot:
+        if not (self._is_of_this_system and has_ended(self.pid, self.boot)):
             return False
         pid, _, boot = self.supervisor.partition(" ")
-        return not pid or process_boot(int(pid)) != boot
+        return not pid or has_ended(int(pid), boot)
 
     @property
     def _is_of_this_system(self) -> bool:

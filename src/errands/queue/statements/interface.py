@@ -131,15 +131,17 @@ class Statements(ABC):
 
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
-    ) -> None:
+    ) -> bool:
         """Insert one row; ``row`` is its ``INSERT_COLUMNS``.
 
-        Left out where its unique key is taken, as in ``insert_many``.
+        False where it was left out, since its unique key is taken, as in
+        ``insert_many``.
         """
         statement = f"INSERT INTO {ONE_ROW}"
         if call.unique_key is not None:
             statement = f"{self.insert_into} {ONE_ROW} {self.unless_taken}"
         cursor.execute(statement, (*call, *row))
+        return bool(cursor.rowcount)
 
     @abstractmethod
     def insert_many(

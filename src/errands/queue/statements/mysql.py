@@ -14,6 +14,7 @@ read or written. Instants are UTC, and those of the database's clock.
 from binascii import crc32
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import batched
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -57,11 +58,17 @@ LOCKS = 1024
 # over the lock of ids, which an INSERT … SELECT holds (innodb_autoinc_lock_mode 1).
 COLLISIONS = {1213, 1205, 1020, 1467}
 
+# As Django names the level that it asks for where the site asks for none.
+READ_COMMITTED = "read committed"
+
 COLUMNS = CLAIM_COLUMNS.split(", ")
 TOKEN, ATTEMPT, CLAIMED_AT, KEY = map(
     COLUMNS.index, ("token", "attempt", "claimed_at", "concurrency_key")
 )
 SHARED_VALUES = ", ".join(["%s"] * len(INSERT_COLUMNS.split(", ")))
+
+# Without its character set it would be the database's, which may know fewer.
+KEY_TYPE = "VARCHAR(100) CHARACTER SET utf8mb4"
 
 INSERT_MANY = f"""
 INSERT INTO errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS}, worker)
@@ -69,12 +76,14 @@ SELECT c.uuid, c.payload, NULL, c.concurrency_key, {SHARED_VALUES}, 0, 0, 0, 0,
     COALESCE(c.unique_key, '[]'), '[]', %s
 FROM JSON_TABLE(%s, '$[*]' COLUMNS (
     position FOR ORDINALITY, uuid CHAR(32) PATH '$[0]', payload LONGTEXT PATH '$[1]',
-    unique_key VARCHAR(100) PATH '$[2]', concurrency_key VARCHAR(100) PATH '$[3]'
+    unique_key {KEY_TYPE} PATH '$[2]', concurrency_key {KEY_TYPE} PATH '$[3]'
 )) AS c ORDER BY c.position
 """
 
 # The ids follow the calls, the locks of the unique index follow the keys: rows
 # are inserted marked, with their key among the errors, and take it afterwards.
+LIVE = "SELECT unique_key FROM errands_task WHERE unique_key IN ({keys})"
+KEYS_AT_ONCE = 1000
 MARKED = "FORCE INDEX (errands_task_running)"
 TAKE_KEYS = f"""
 UPDATE IGNORE errands_task {MARKED}
@@ -105,9 +114,10 @@ MAKE_LOCKS = "INSERT IGNORE INTO errands_lock (number) VALUES ({ids})"
 
 BLOCKED = f"""
 errands_task FORCE INDEX (errands_task_blocked) WHERE state = {TaskState.BLOCKED:d}
+AND concurrency_key = %s AND queue NOT IN (SELECT name FROM errands_queue)
 """
 FREE_SLOTS = f"""
-SELECT (SELECT concurrency_limit FROM {BLOCKED} AND concurrency_key = %s {IN_ORDER}) - (
+SELECT (SELECT concurrency_limit FROM {BLOCKED} {IN_ORDER}) - (
     SELECT COUNT(*) FROM errands_task WHERE concurrency_key = %s AND slot IS NOT NULL)
 """
 
@@ -132,7 +142,6 @@ EXPIRED = """
 SELECT id FROM errands_result WHERE expires_at <= UTC_TIMESTAMP(6)
 ORDER BY expires_at LIMIT %s
 """
-FORGET = "DELETE r FROM errands_result AS r FORCE INDEX (PRIMARY) WHERE r.id IN ({ids})"
 
 
 class MySQLStatements(Statements):
@@ -158,21 +167,24 @@ class MySQLStatements(Statements):
 
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
-    ) -> None:
+    ) -> bool:
         """Insert one row; ``ArgumentError`` for a call no packet can carry."""
         if len(call.payload) > SMALL:
             check_size(call.payload, packet_size(cursor))
         if call.unique_key is None:
-            super().insert_one(cursor, row, call)
-        else:
-            with alone(cursor, call.unique_key):
-                super().insert_one(cursor, row, call)
+            return super().insert_one(cursor, row, call)
+        if not _seemingly_free(cursor, [call]):
+            return False
+        with alone(cursor, call.unique_key):
+            return super().insert_one(cursor, row, call)
 
     def insert_many(
         self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]
     ) -> None:
         """Insert one row per call, in as few statements as packets allow."""
         is_unique = calls[0].unique_key is not None
+        if is_unique and not (calls := _seemingly_free(cursor, calls)):
+            return
         mark = uuid4().hex if is_unique else None
         wires = list(wires_of(calls, packet_size(cursor)))
         if len(wires) == 1 and not is_unique:
@@ -260,13 +272,7 @@ class MySQLStatements(Statements):
 
     def promote(self, cursor: CursorWrapper, keys: Iterable[str]) -> int:
         """Make blocked rows ready, one for each free slot of their key."""
-        names = list(keys)
-        cursor.execute(
-            f"SELECT DISTINCT concurrency_key FROM {BLOCKED} "
-            f"AND concurrency_key IN ({places(names)})",
-            names,
-        )
-        return sum(self._promote(cursor, row[0]) for row in cursor.fetchall())
+        return sum(self._promote(cursor, key) for key in keys)
 
     def finish(self, cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
         """Lock running rows, copy them to the results, then delete them."""
@@ -290,13 +296,18 @@ class MySQLStatements(Statements):
             return _set_state(cursor, TaskState.READY, _ids(cursor))
 
     def withdraw(self, cursor: CursorWrapper, uuid: UUID, ended: Withdrawal) -> bool:
-        """Move a row that is not running to the results."""
-        cursor.execute("SELECT id FROM errands_task WHERE uuid = %s", [uuid.hex])
-        found = _ids(cursor)
+        """Move a row that is not running to the results; lock none that is."""
+        waits = f"token = %s AND state <> {TaskState.RUNNING:d}"
         cursor.execute(
-            f"SELECT id FROM {BY_ID} WHERE id = %s AND token = %s "
-            f"AND state <> {TaskState.RUNNING:d} FOR UPDATE",
-            [found[0] if found else 0, ended.token],
+            f"SELECT id FROM errands_task WHERE uuid = %s AND {waits}",
+            [uuid.hex, ended.token],
+        )
+        found = _ids(cursor)
+        if not found:
+            return False
+        cursor.execute(
+            f"SELECT id FROM {BY_ID} WHERE id = %s AND {waits} FOR UPDATE",
+            [*found, ended.token],
         )
         if cursor.fetchone() is None:
             return False
@@ -343,12 +354,25 @@ class MySQLStatements(Statements):
         free = cursor.fetchone()[0] or 0
         if free < 1:
             return 0
-        cursor.execute(
-            f"SELECT id FROM {BLOCKED} AND concurrency_key = %s AND queue NOT IN "
-            f"(SELECT name FROM errands_queue) {IN_ORDER} {LOCKING}",
-            [key, free],
-        )
+        cursor.execute(f"SELECT id FROM {BLOCKED} {IN_ORDER} {LOCKING}", [key, free])
         return _set_state(cursor, TaskState.READY, _ids(cursor))
+
+
+def _seemingly_free(cursor: CursorWrapper, calls: Sequence[CallRow]) -> list[CallRow]:
+    """Return the calls whose unique key no live task has that can be seen.
+
+    An INSERT that meets such a task locks it, and the gap before it, until the caller
+    commits: then nobody can end that task, and nobody enqueue into the gap. To read
+    locks nothing. Above READ COMMITTED it is the past that one reads: there the
+    INSERT has to find out.
+    """
+    if cursor.db.isolation_level != READ_COMMITTED:
+        return list(calls)
+    live = set[str]()
+    for some in batched((call.unique_key for call in calls), KEYS_AT_ONCE):
+        cursor.execute(LIVE.format(keys=places(some)), some)
+        live.update(row[0] for row in cursor.fetchall())
+    return [call for call in calls if call.unique_key not in live]
 
 
 def _taken(row: Row) -> Row:
@@ -375,8 +399,7 @@ def _forget(cursor: CursorWrapper, sql: str, values: Sequence[Parameter]) -> int
     with atomic(using=cursor.db.alias):
         cursor.execute(f"{sql} {LOCKING}", values)
         ids = sorted(_ids(cursor))
-        if ids:
-            cursor.execute(FORGET.format(ids=places(ids)), ids)
+        mysql_settling.delete(cursor, ids, table="errands_result")
     return len(ids)
 
 

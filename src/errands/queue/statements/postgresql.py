@@ -91,7 +91,8 @@ UPDATE errands_task t SET state = {TaskState.RUNNING:d}, token = t.token + 1,
 
 # A limit that the planner cannot read makes it look for the first rows, through the
 # index. With what it guesses of a table that has just been filled it would rather
-# sort all that is ready, for each claim.
+# sort all that is ready, for each claim. Of so many rows as it expects then it would
+# rather look for their ids in all of a table than in its index, but for an array.
 FEW = "(SELECT %s::bigint)"
 
 CLAIM = f"""
@@ -127,20 +128,20 @@ RETURNING {RETURNING}
 """
 
 BLOCK = f"""
-UPDATE errands_task SET state = {TaskState.BLOCKED:d} WHERE id IN (
+UPDATE errands_task SET state = {TaskState.BLOCKED:d} WHERE id = ANY(ARRAY(
     SELECT t.id FROM errands_task t
     JOIN json_array_elements(%s::json) AS taken(key)
         ON t.concurrency_key = key->>0 AND t.concurrency_limit <= (key->>1)::int
-    WHERE t.state = {TaskState.READY:d} AND t.id IN (
+    WHERE t.state = {TaskState.READY:d} AND t.id = ANY(ARRAY(
         SELECT id FROM errands_task
         WHERE state = {TaskState.READY:d} {{queue}} AND precedence BETWEEN %s AND %s
-        ORDER BY precedence, id LIMIT {FEW})
+        ORDER BY precedence, id LIMIT {FEW}))
     FOR UPDATE OF t SKIP LOCKED
-)
+))
 """
 
 PROMOTE = f"""
-UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
+UPDATE errands_task SET state = {TaskState.READY:d} WHERE id = ANY(ARRAY(
     SELECT first.id FROM json_array_elements_text(%s::json) AS wanted(key)
     CROSS JOIN LATERAL (
         SELECT count(*) AS taken FROM errands_task
@@ -154,11 +155,12 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
         LIMIT greatest(0, (
             SELECT concurrency_limit FROM errands_task
             WHERE state = {TaskState.BLOCKED:d} AND concurrency_key = wanted.key
+                AND queue NOT IN (SELECT name FROM errands_queue)
             ORDER BY precedence, id LIMIT 1
         ) - slots.taken)
         FOR UPDATE SKIP LOCKED
     ) AS first
-)
+))
 """
 
 # What is written of a ``Finish``.
@@ -233,11 +235,11 @@ RETURNING t.id
 """
 
 STAGE = f"""
-UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
+UPDATE errands_task SET state = {TaskState.READY:d} WHERE id = ANY(ARRAY(
     SELECT id FROM errands_task
     WHERE state = {TaskState.SCHEDULED:d} AND run_at <= statement_timestamp()
     ORDER BY run_at LIMIT {FEW} FOR UPDATE SKIP LOCKED
-)
+))
 """
 
 WITHDRAW = f"""
@@ -253,10 +255,10 @@ SELECT id, token, attempt, crashes, worker_ids, started_at, metadata,
 """
 
 PRUNE = f"""
-DELETE FROM errands_result WHERE id IN (
+DELETE FROM errands_result WHERE id = ANY(ARRAY(
     SELECT id FROM errands_result WHERE {{condition}}
     ORDER BY {{instant}} LIMIT {FEW} FOR UPDATE SKIP LOCKED
-)
+))
 """
 
 PRUNE_OLD = PRUNE.format(
@@ -302,10 +304,11 @@ class PostgreSQLStatements(Statements):
 
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
-    ) -> None:
+    ) -> bool:
         """Insert one row, planned."""
         insert = INSERT_ONE if call.unique_key is None else INSERT_ONE_UNLESS_LIVE
         cursor.execute(insert, [*call, *row])
+        return bool(cursor.rowcount)
 
     def insert_many(
         self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]

@@ -91,6 +91,7 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
     LIMIT max(0, coalesce((
         SELECT concurrency_limit FROM errands_task
         WHERE state = {TaskState.BLOCKED:d} AND concurrency_key = %s
+            AND queue NOT IN (SELECT name FROM errands_queue)
         ORDER BY precedence, id LIMIT 1
     ), 0) - (
         SELECT count(*) FROM errands_task
@@ -279,9 +280,9 @@ class SQLiteStatements(Statements):
 
     def withdraw(self, cursor: CursorWrapper, uuid: UUID, ended: Withdrawal) -> bool:
         """Move a row that is not running to the results."""
-        instants = (self.value(ended.finished_at), self.value(ended.expires_at))
+        times = (self.value(ended.finished_at), self.value(ended.expires_at))
         waiting: list[Parameter] = [uuid.hex, ended.token]
-        cursor.execute(WITHDRAW, [ended.status, ended.errors, *instants, *waiting])
+        cursor.execute(WITHDRAW, [ended.status, ended.errors, *times, *waiting])
         if cursor.rowcount != 1:
             return False
         cursor.execute(f"DELETE FROM errands_task WHERE {WAITING}", waiting)
