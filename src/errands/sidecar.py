@@ -10,15 +10,18 @@ Progress and heartbeats must be seen while the task that makes them is inside
 
 One sidecar per alias and process, used by every thread under one lock: its
 statements are short, and a connection per thread would double the number the
-server has to hold. What is kept here refers to nothing by foreign key; a
-reader must accept that a row is missing.
+server has to hold. After a fork the parent keeps them, and the child begins
+with none. What is kept here refers to nothing by foreign key; a reader must
+accept that a row is missing.
 """
 
+import os
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, Error, connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -36,6 +39,7 @@ PREPARATIONS = {
 
 _models: list[type[models.Model]] = []
 _sidecars: dict[str, "Sidecar"] = {}
+_of_parents: list["Sidecar"] = []
 
 
 def sidecar_model[M: models.Model](model: type[M]) -> type[M]:
@@ -131,46 +135,59 @@ def close_sidecars() -> None:
     A server drops no database that somebody is connected to, and a copy of this
     process cannot share them. The next statement opens a connection again.
     """
-    for known in _sidecars.values():
+    for known in list(_sidecars.values()):
         if not known.is_in_memory:
             known.close()
 
 
 def remove_orphans() -> None:
     """Delete the side files of SQLite databases that are gone, as a test's is."""
-    for known in _sidecars.values():
+    for known in list(_sidecars.values()):
         known.remove_if_orphaned()
+
+
+def _leave_to_parent() -> None:
+    """Begin with none after a fork, where another thread may have held a lock.
+
+    The connections are the parent's: one that nobody referred to any more would be
+    closed, and would say goodbye for it.
+    """
+    _of_parents.extend(_sidecars.values())
+    _sidecars.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _connection_beside(alias: str) -> BaseDatabaseWrapper:
     connection = connections[alias].copy()
     connection.inc_thread_sharing()
-    options = connection.settings_dict["OPTIONS"] = dict(
-        connection.settings_dict.get("OPTIONS") or {}
-    )
-    connection.settings_dict["ATOMIC_REQUESTS"] = False
-    connection.settings_dict["CONN_MAX_AGE"] = None
+    settings = connection.settings_dict
+    options = settings["OPTIONS"] = dict(settings.get("OPTIONS") or {})
+    settings |= {"AUTOCOMMIT": True, "ATOMIC_REQUESTS": False, "CONN_MAX_AGE": None}
     # A pool would lend one to whoever asks; this one stays.
     options.pop("pool", None)
     if connection.vendor == "sqlite":
-        connection.settings_dict["NAME"] = _side_name(connection.settings_dict["NAME"])
+        settings["NAME"] = _side_name(alias, settings["NAME"])
         options.pop("init_command", None)
         options["transaction_mode"] = "IMMEDIATE"
         options["timeout"] = LOCK_TIMEOUT_SECONDS
     return connection
 
 
-def _side_name(name: object) -> str:
+def _side_name(alias: str, name: object) -> str:
     main = str(name)
     if main == ":memory:":
-        return "file:errands?mode=memory&cache=shared"
+        return f"file:errands-{quote(alias, safe='')}?mode=memory&cache=shared"
     path, question_mark, query = main.partition("?")
     return f"{path}{SIDE_SUFFIX}{question_mark}{query}"
 
 
 def _create_table(connection: BaseDatabaseWrapper, model: type[models.Model]) -> None:
     try:
-        with connection.schema_editor() as editor:
+        # Its transaction would be one of the alias's own connection.
+        with connection.schema_editor(atomic=False) as editor:
             editor.create_model(model)
     except DatabaseError:
         # Another process was faster; anything else shows at the first use.

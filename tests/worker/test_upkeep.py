@@ -8,17 +8,20 @@ import pytest
 from django.utils import timezone
 
 from errands.queue import liveness, pruning
-from errands.queue.claims import Selection
+from errands.queue.claims import Settlement
 from errands.queue.liveness import WorkerIdentity
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.selection import Selection
 from errands.queue.states import TaskState
 from errands.sidecar import sidecar
 from errands.tasks import sweeps
 from errands.tasks.interrupting import Control
+from errands.tasks.outcomes import Succeeded
 from errands.worker import working_off
 from errands.worker.upkeep import Upkeep
 from errands.worker.workplace import Attempted, Workplace
 from tests.testapp import tasks
+from tests.worker.conftest import claim_of
 
 
 @pytest.fixture
@@ -130,7 +133,9 @@ def test_sweeps_run_once_per_interval(upkeep, monkeypatch):
 
 
 def test_announcements_nobody_had_time_for_are_made(upkeep, real_workplace):
-    unknown = Attempted.__new__(Attempted, None, None)
+    now = timezone.now()
+    settlement = Settlement(claim_of(1), Succeeded(None), now, now, "anna")
+    unknown = Attempted(settlement, None)
     real_workplace.overdue.put(unknown)
 
     upkeep.announce_for(0.05)

@@ -6,7 +6,8 @@
     executors    N threads that run tasks
     loop         awaits those that are async
     heartbeat    says that the process lives
-    upkeep       stages, rescues, sweeps
+    upkeep       stages, rescues, relays cancels
+    sweeper      runs the registered sweeps
     waker        notices what other processes enqueue
 """
 
@@ -28,6 +29,7 @@ from errands.worker.options import WorkerOptions
 from errands.worker.outage import turns
 from errands.worker.slots import Slots
 from errands.worker.stopping import Stop
+from errands.worker.sweeper import Sweeper
 from errands.worker.upkeep import Upkeep
 from errands.worker.waking import Waker
 from errands.worker.workplace import Workplace
@@ -51,7 +53,10 @@ class Crew:
             name=identity.name,
         )
         heartbeat = Heartbeat(workplace, identity)
-        upkeep = Upkeep(workplace, may_judge=lambda: heartbeat.may_judge)
+        sweeper = Sweeper()
+        upkeep = Upkeep(
+            workplace, may_judge=lambda: heartbeat.may_judge, sweep=sweeper.ask
+        )
         attempts = Attempts(workplace, may_start=lambda: heartbeat.may_claim)
         loop = Loop(workplace, attempts)
         executors = [
@@ -59,7 +64,7 @@ class Crew:
             for index in range(options.executors)
         ]
         self._heartbeat = heartbeat
-        self._threads: list[Thread] = [self._heartbeat, upkeep, *executors]
+        self._threads: list[Thread] = [self._heartbeat, upkeep, sweeper, *executors]
         if not options.quarantine:
             self._threads.append(Waker(workplace))
         announcers = [upkeep.announcer, *(each.announcer for each in executors)]

@@ -1,7 +1,8 @@
 """The thread that does what must be done now and then, in every process.
 
-Everything here may be done by many workers at once: staging, rescuing and the
-registered sweeps take what they change by conditional updates.
+What may take long, or hang, is not done here: see ``sweeper``. Everything may be
+done by many workers at once: staging, rescuing and the registered sweeps take what
+they change by conditional updates.
 """
 
 import logging
@@ -43,10 +44,15 @@ class Upkeep(threading.Thread):
     """
 
     def __init__(
-        self, workplace: Workplace, *, may_judge: Callable[[], bool] = lambda: True
+        self,
+        workplace: Workplace,
+        *,
+        may_judge: Callable[[], bool] = lambda: True,
+        sweep: Callable[[], None] = run_sweeps,
     ) -> None:
         super().__init__(name="errands-upkeep", daemon=True)
         self._may_judge = may_judge
+        self._run_sweeps = sweep
         self._store: Store = workplace.store
         self._workplace = workplace
         self._bell = workplace.bells.upkeep
@@ -141,8 +147,8 @@ class Upkeep(threading.Thread):
             raise
         except Exception:
             logger.exception("the tasks of the queue could not be looked after")
-        run_sweeps()
         clean_connections()
+        self._run_sweeps()
         # Workers that started together should not sweep together for ever.
         spread = random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
         self._sweep_at = time.monotonic() + settings().sweep.total_seconds() * spread
