@@ -7,7 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from errands.text import class_path, clean_line, clean_text, format_traceback
+from errands.text import (
+    class_path,
+    clean_line,
+    clean_text,
+    did_you_mean,
+    format_traceback,
+)
 
 anything = st.text(alphabet=st.characters(codec=None))
 
@@ -65,6 +71,14 @@ def test_of_a_bottomless_recursion_the_last_frames_are_told():
 
     assert "[Previous line repeated 9997 more times]" in text
     assert text.endswith("RecursionError: too deep\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("timout", " Did you mean 'timeout'?"), ("zebra", ""), (7, "")],
+)
+def test_the_nearest_of_known_names_is_meant(name: object, hint: str):
+    assert did_you_mean(name, ["unique", "timeout"]) == hint
 
 
 class Nameless(type):

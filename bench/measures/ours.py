@@ -82,8 +82,9 @@ def _p95_of_claims() -> float:
     from django.utils import timezone
 
     from bench.errands_tasks import nothing
-    from errands.queue.claims import Selection, Settlement
+    from errands.queue.claims import Settlement
     from errands.queue.picking import Picker
+    from errands.queue.selection import Selection
     from errands.queue.store import Store
     from errands.tasks.outcomes import Succeeded
 

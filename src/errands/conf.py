@@ -4,7 +4,6 @@ A site changes them with ``ERRANDS = {"LEASE": timedelta(minutes=1), …}``; the
 keys are the field names in upper case. Nothing is read at import.
 """
 
-import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -15,6 +14,8 @@ from urllib.parse import urlsplit
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+
+from errands.text import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,9 +171,8 @@ def settings() -> Settings:
 
 def _checked(key: Any, value: Any, kinds: dict[str, type]) -> Any:
     if key not in kinds:
-        near = difflib.get_close_matches(str(key), kinds, n=1)
-        hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(kinds)}."
-        raise ImproperlyConfigured(f"Unknown setting {key!r} in ERRANDS. {hint}")
+        hint = did_you_mean(key, kinds) or f" Known: {', '.join(kinds)}."
+        raise ImproperlyConfigured(f"Unknown setting {key!r} in ERRANDS.{hint}")
     kind = kinds[key]
     given = tuple(value) if kind is tuple and isinstance(value, list) else value
     if type(given) is not kind:

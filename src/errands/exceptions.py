@@ -8,6 +8,7 @@ ErrandsError
 │   └── RecordGone         the record an argument refers to no longer exists
 ├── UnknownTask            no task of that path is registered in this process
 ├── LeaseLost              somebody else owns the attempt now; nothing was written
+├── ReturnValueError       what a task returned cannot be stored
 ├── ResultError            a job's result cannot be written or read
 ├── TaskTimeout            the attempt took longer than its timeout
 ├── TaskCrashed            the process that ran the task died
@@ -57,6 +58,13 @@ class UnknownTask(ErrandsError):
 
 class LeaseLost(ErrandsError):
     """Somebody else owns the attempt now; nothing was written."""
+
+
+class ReturnValueError(ErrandsError):
+    """What a task returned cannot be stored.
+
+    The work is done, so the attempt is the last one: another would do it again.
+    """
 
 
 class ResultError(ErrandsError):

@@ -6,8 +6,10 @@ long. Every text that errands stores and did not write itself passes through
 here, so that no row can stop a worker, a sweep or a page.
 """
 
+import difflib
 import re
 import traceback
+from collections.abc import Iterable
 
 LINE_LIMIT = 200
 # The length of \udcff, as which a lone surrogate is written.
@@ -54,6 +56,12 @@ def clean_line(value: object, limit: int = LINE_LIMIT) -> str:
 def counted(number: int, noun: str) -> str:
     """Return how many there are: ``1 error``, ``2,000 errors``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+    """Return `` Did you mean 'timeout'?``, or nothing where no name is near."""
+    near = difflib.get_close_matches(str(name), known, n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def class_path(kind: type) -> str:

@@ -10,7 +10,8 @@ from django.tasks.signals import task_finished
 
 from errands import instants
 from errands.queue import liveness, rescuing
-from errands.queue.claims import Claim, Selection, Settlement
+from errands.queue.claims import Claim, Settlement
+from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Succeeded

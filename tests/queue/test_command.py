@@ -13,8 +13,10 @@ from django.tasks import TaskResultStatus
 from django.tasks.signals import task_finished
 from django.utils import timezone
 
+from errands.exceptions import TaskCrashed
 from errands.management.commands import queue as command
 from errands.queue.models import QueueRow, ResultRow
+from errands.tasks.outcomes import AttemptError, Failed
 from errands.tasks.registry import registry
 from errands.testing import drain
 from errands.text import clean_line
@@ -175,6 +177,16 @@ def test_what_is_asked_for_is_done_although_nobody_reads_on():
         call_command("queue", "retry", *[each.id for each in results], stdout=nobodys)
 
     assert {words[1] for words in lines_of()[::2]} == {"ready"}
+
+
+def test_what_nobody_reads_of_a_complaint_ends_nothing():
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    with os.fdopen(writer, "w") as nobodys:
+        call_command("queue", "list", "--state", "lost", stderr=nobodys)
+
+        nobodys.flush()
 
 
 def test_what_a_terminal_cannot_show_is_escaped():
@@ -355,6 +367,32 @@ def test_an_error_of_many_lines_is_one():
 
     assert line.split()[0] == result.id
     assert error == "    ValueError: first second [31mthird"
+
+
+class UnformattableError(Exception):
+    @property
+    def __cause__(self) -> None:
+        raise RuntimeError("nobody may look")
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (TaskCrashed("signal 11."), "errands.exceptions.TaskCrashed: signal 11."),
+        (ValueError("no luck"), "ValueError: no luck"),
+        (TimeoutError(), "TimeoutError"),
+        (UnformattableError("no luck"), "UnformattableError: no luck"),
+    ],
+)
+def test_an_error_that_was_never_raised_is_listed_with_its_message(
+    worker, error: Exception, shown: str
+):
+    tasks.nothing.enqueue()
+    worker.settle(worker.claim(), Failed(AttemptError.of(error)))
+
+    _, said = queue("list", "--state", "failed").splitlines()
+
+    assert said == f"    {shown}"
 
 
 def test_the_ids_of_a_list_are_what_the_other_actions_take():

@@ -22,9 +22,10 @@ from errands.exceptions import ArgumentError
 from errands.queue import backend as backend_module
 from errands.queue import enqueueing
 from errands.queue.backend import UnfindableTask
-from errands.queue.claims import Payload, Selection
+from errands.queue.claims import Payload
 from errands.queue.models import TaskRow
 from errands.queue.results import new_result
+from errands.queue.selection import Selection
 from errands.queue.states import TaskState
 from errands.queue.store import Store
 from tests.queue.unfindable import hidden

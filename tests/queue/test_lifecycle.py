@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 from errands.exceptions import TaskCancelled, TaskCrashed
 from errands.queue import interventions
-from errands.queue.claims import Payload, Selection, Settlement
+from errands.queue.claims import Payload, Settlement, dump_call, dump_ending
 from errands.queue.keeping import kept
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.rescuing import rescue_lost, tell_if_ended
+from errands.queue.selection import Selection
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from errands.tasks.capabilities import cancel
@@ -516,7 +517,7 @@ def test_what_one_call_changed_travels_with_it():
     "keep", [[], "x", {"failed": "x"}, {"failed": -1}, {"failed": 1e99}]
 )
 def test_a_row_written_by_hand_says_nothing_about_keeping(keep):
-    payload = Payload([], {}, {}, {"keep": keep}).dump()
+    payload = dump_call([], {}, ending=dump_ending({}, {"keep": keep}))
 
     assert kept("shop.tasks.gone", payload, has_succeeded=False) is None
 

@@ -11,8 +11,9 @@ import pytest
 from django.db import connections, transaction
 from django.utils import timezone
 
-from errands.queue.claims import Selection, Settlement
+from errands.queue.claims import Settlement
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.selection import Selection
 from errands.queue.statements import cursor_of, planned
 from errands.queue.statements.planned import FEW_ROWS, Planned
 from errands.queue.states import TaskState

@@ -14,9 +14,9 @@ from django.tasks import TaskResultStatus
 from errands import task_rescued
 from errands.conf import settings
 from errands.queue import liveness, rescuing
-from errands.queue.claims import Selection
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.processes import process_boot
+from errands.queue.selection import Selection
 from errands.queue.states import ResultStatus, TaskState
 from tests.testapp import tasks
 

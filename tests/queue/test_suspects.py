@@ -15,9 +15,9 @@ from errands import has_failed, task_discarded
 from errands.conf import settings
 from errands.exceptions import TaskTimeout
 from errands.queue import rescuing
-from errands.queue.claims import Selection
 from errands.queue.models import QueueRow, ResultRow, TaskRow
 from errands.queue.picking import Picker
+from errands.queue.selection import Selection
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.suspects import IdlePicker, SuspectPicker, suspects_wait
 from errands.tasks.options import TaskOptions
@@ -197,6 +197,14 @@ def test_a_burst_is_not_drained_while_a_suspect_waits(suspects, store):
     suspects()
 
     assert not store.is_drained(Selection())
+
+
+def test_it_is_drained_while_a_suspect_is_not_due(suspects, store):
+    tasks.nothing.enqueue()
+    suspects()
+    TaskRow.objects.update(run_at=timezone.now() + timedelta(hours=1))
+
+    assert store.is_drained(Selection())
 
 
 def test_a_suspect_can_be_cancelled(suspects, store):

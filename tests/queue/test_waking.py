@@ -1,7 +1,6 @@
 """Who is woken by an enqueue, when, and what happens if nobody can be."""
 
 import time
-from collections.abc import Iterator
 from datetime import timedelta
 from uuid import uuid4
 
@@ -11,8 +10,9 @@ from django.db.backends.utils import CursorWrapper
 from django.utils import timezone
 
 from errands.queue import waking
-from errands.queue.claims import Selection, Settlement
+from errands.queue.claims import Settlement
 from errands.queue.models import TaskRow
+from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.queue.waking import Call, subscribe, wake, wake_upkeep
 from errands.tasks.outcomes import Snoozed, Succeeded
@@ -22,11 +22,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 @pytest.fixture
-def calls() -> Iterator[list[Call]]:
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """What is rung in this process."""
     calls: list[Call] = []
-    unsubscribe = subscribe("default", calls.append)
-    yield calls
-    unsubscribe()
+    monkeypatch.setattr(waking, "_bells", {})
+    subscribe("default", calls.append)
+    return calls
 
 
 @pytest.fixture
@@ -119,9 +120,8 @@ def test_a_receiver_that_raises_reaches_nobody(calls):
     def clang(call: Call) -> None:
         raise RuntimeError("clang")
 
-    unsubscribe = subscribe("default", clang)
+    subscribe("default", clang)
     tasks.nothing.enqueue()
-    unsubscribe()
 
     assert TaskRow.objects.count() == 1
 

@@ -13,6 +13,7 @@ from django.tasks import TaskResult, TaskResultStatus
 from django.utils import translation
 
 from errands import TaskCancelled, TaskInterrupted, current_context
+from errands.exceptions import ReturnValueError
 from errands.jobs.perform import task_of
 from errands.tasks.attempt import Terms, judge, perform
 from errands.tasks.interrupting import Control
@@ -224,10 +225,22 @@ def test_the_context_has_attempt_id_and_token():
 
 
 def test_a_value_that_cannot_be_carried_back_is_the_tasks_failure():
-    outcome = perform(tasks.plain, result_of_plain({1, 2}), Terms(max_attempts=1))
+    outcome = perform(tasks.plain, result_of_plain({1, 2}), Terms(max_attempts=3))
 
     assert isinstance(outcome, Failed)
     assert outcome.error.exception_class_path == "builtins.TypeError"
+
+
+def test_what_one_of_ours_returned_is_not_made_again_to_be_refused_again():
+    result = result_of(tasks.return_nonsense)
+
+    outcome = perform(tasks.return_nonsense, result, Terms(max_attempts=3))
+
+    assert isinstance(outcome, Failed)
+    assert isinstance(outcome.error.exception, ReturnValueError)
+    assert str(outcome.error.exception).startswith(
+        "What tests.testapp.tasks.return_nonsense returned cannot be stored. The value"
+    )
 
 
 def result_of_plain(value: Any) -> TaskResult:

@@ -41,6 +41,22 @@ def test_a_registered_context_travels():
     assert tenant.get() is None
 
 
+def test_where_nothing_is_set_to_be_captured_the_callers_is_activated(monkeypatch):
+    region = ContextVar[str]("region")
+
+    @contextmanager
+    def in_region(name: str) -> Iterator[None]:
+        region.set(name)
+        yield
+
+    monkeypatch.setitem(
+        carried._registered, "region", carried.CarriedContext(region.get, in_region)
+    )
+
+    with carried.activated({"region": "north"}):
+        assert region.get() == "north"
+
+
 @pytest.mark.usefixtures("_tenants")
 def test_what_is_not_set_does_not_travel():
     assert "tenant" not in carried.capture()

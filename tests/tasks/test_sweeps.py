@@ -79,6 +79,14 @@ def test_a_sweep_may_have_defaults(monkeypatch):
     assert registered == [swept]
 
 
+def test_a_sweep_may_be_annotated_for_type_checkers_only(monkeypatch, send):
+    monkeypatch.setattr(sweeps, "_sweeps", registered := [])
+
+    sweeps.sweep(send)
+
+    assert registered == [send]
+
+
 def test_a_rare_sweep_rests_for_five_rounds_when_it_found_nothing(monkeypatch):
     found = [1, 0, 0]
     ran = []

@@ -84,6 +84,15 @@ def test_an_unknown_option_raises_where_the_task_is_defined():
     )
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "here"),
+    [("queue", "queue_name"), ("countdown", "run_after"), ("retries", "max_attempts")],
+)
+def test_what_other_queues_call_it_is_understood(elsewhere, here):
+    with pytest.raises(TypeError, match=f"option '{elsewhere}'. Did you mean '{here}'"):
+        tasks.add.using(**{elsewhere: 1})
+
+
 def test_run_after_cannot_be_given_to_the_decorator():
     with pytest.raises(TypeError, match="run_after cannot be defined statically"):
         task(run_after=timezone.now())(tasks.never_registered)

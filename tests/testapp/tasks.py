@@ -179,3 +179,9 @@ async def connected_as_coroutine() -> int:
     from tests.worker import cutting
 
     return await sync_to_async(cutting.number)()
+
+
+@task(max_attempts=3)
+def return_nonsense() -> object:
+    """Return what is no value."""
+    return object()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from errands.queue import liveness, rescuing
-from errands.queue.claims import Selection
+from errands.queue.selection import Selection
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.suspects import claim_suspect
 from errands.tasks.outcomes import (

@@ -10,8 +10,9 @@ from django.db import transaction
 from django.tasks import task_backends
 
 from errands.queue import liveness, rescuing
-from errands.queue.claims import Claim, Selection
+from errands.queue.claims import Claim
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.selection import Selection
 from errands.queue.states import ResultStatus
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect

@@ -15,10 +15,11 @@ from django.db.models import F
 
 from errands import instants
 from errands.queue import liveness
-from errands.queue.claims import Claim, Selection, Settlement
+from errands.queue.claims import Claim, Settlement
 from errands.queue.keeping import kept_by
 from errands.queue.models import QueueRow, RateRow, ResultRow, TaskRow
 from errands.queue.picking import Picker
+from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.sidecar import sidecar
 from errands.tasks.outcomes import Outcome, Succeeded

@@ -9,8 +9,9 @@ import pytest
 from django.db import Error
 from django.utils import timezone
 
-from errands.queue.claims import Claim, Payload, Selection, Settlement
+from errands.queue.claims import Claim, Settlement, dump_call, dump_ending
 from errands.queue.horizon import Horizon
+from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.worker import courier as courier_module
 from errands.worker.announcing import Announcer
@@ -29,7 +30,7 @@ def claim_of(number: int, *, token: int = 1, path: str = "shop.tasks.nothing") -
         uuid=uuid4(),
         token=token,
         path=path,
-        payload=Payload([], {}, {}).dump(),
+        payload=dump_call([], {}, ending=dump_ending({}, {})),
         queue="default",
         priority=0,
         attempt=1,

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 import time
+from contextlib import suppress
 from contextvars import ContextVar
 from datetime import timedelta
 from typing import Any
@@ -50,6 +51,20 @@ def overrun() -> str:
 async def aoverrun() -> None:
     """Take longer than the timeout, as a coroutine."""
     await asyncio.sleep(LONG_SECONDS)
+
+
+@task(timeout=SOON, max_attempts=1)
+async def aleave_open() -> str:
+    """Return inside a transaction, whatever it is told."""
+
+    def write() -> None:
+        transaction.atomic().__enter__()
+        Account.objects.create(name="Anna")
+
+    await sync_to_async(write)()
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(LONG_SECONDS)
+    return "written"
 
 
 @task(timeout=SOON, backoff=AT_ONCE)
@@ -219,6 +234,12 @@ def kept(message: str = "") -> None:
     """Raise, if there is a message."""
     if message:
         raise ValueError(message)
+
+
+@task(max_attempts=1, keep={"succeeded": timedelta(), "failed": timedelta(days=90)})
+def return_much() -> str:
+    """Return more than is stored."""
+    return "x" * 2_000_000
 
 
 @task(takes_context=True, max_attempts=2, backoff=AT_ONCE)

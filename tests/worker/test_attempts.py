@@ -14,8 +14,9 @@ from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 
 from errands.exceptions import UnknownTask
-from errands.queue.claims import Claim, Payload, Selection
+from errands.queue.claims import Claim, dump_call, dump_ending
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.selection import Selection
 from errands.queue.states import TaskState
 from errands.tasks.outcomes import Cancelled, Failed, Outcome, Snoozed, Succeeded
 from errands.tasks.signals import task_discarded, task_retrying
@@ -472,7 +473,7 @@ def test_attempts_are_counted_past_the_names_of_workers_that_are_kept(attempts, 
 def test_a_call_that_a_database_refuses_fails_and_is_no_outage(attempts, claim):
     tasks.nothing.enqueue()
     options = {"rate": [["a"], "1/s"]}
-    TaskRow.objects.update(payload=Payload([], {}, {}, options).dump())
+    TaskRow.objects.update(payload=dump_call([], {}, ending=dump_ending({}, options)))
 
     attempted = attempts.make(claim())
 

@@ -436,6 +436,21 @@ def test_what_ends_by_being_given_back_is_told_if_the_database_answers(
     assert len(told) == (0 if outage else 1)
 
 
+def test_whom_that_is_told_a_thread_for_tasks_tells_them(
+    courier, workplace, remembering, end
+):
+    once, often = claim_of(1)._replace(at_most_once=True), claim_of(2)
+    remembering.ready = [once, often]
+    round_of(courier)
+    waiting_in(workplace)
+
+    end(once, Interrupted())
+    end(often, Interrupted())
+    round_of(courier)
+
+    assert [each.settlement.claim for each in waiting_in(workplace)] == [once]
+
+
 def test_an_outcome_that_arrives_with_the_end_of_the_grace_is_kept(
     courier, workplace, remembering, end
 ):

@@ -14,8 +14,9 @@ from django.tasks.signals import task_started
 from django.utils import timezone
 
 from errands.exceptions import TaskCancelled, TaskTimeout
-from errands.queue.claims import Claim, Selection
+from errands.queue.claims import Claim
 from errands.queue.models import ResultRow, TaskRow
+from errands.queue.selection import Selection
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from errands.tasks.capabilities import cancel
@@ -31,6 +32,7 @@ from errands.worker.attempt import Attempt
 from errands.worker.attempts import Attempts
 from errands.worker.oversight import relay_cancels
 from errands.worker.workplace import Attempted, Workplace
+from tests.testapp.models import Account
 from tests.worker import tasks
 
 pytestmark = [
@@ -138,6 +140,18 @@ def test_a_call_may_have_a_timeout_of_its_own_or_none(attempts: Attempts, claim)
 
     told = [each.timeout for each in ready if isinstance(each, Attempt)]
     assert told == [timedelta(hours=2), None, timedelta(minutes=1)]
+
+
+def test_a_coroutine_that_returns_inside_a_transaction_has_not_succeeded(
+    attempts: Attempts, claim
+):
+    tasks.aleave_open.enqueue()
+
+    outcome = attempts.make(claim()).settlement.outcome
+
+    assert isinstance(outcome, Failed)
+    assert "inside a transaction of default" in outcome.error.traceback
+    assert not Account.objects.exists()
 
 
 @pytest.mark.parametrize("timeout", [timedelta.max, timedelta(microseconds=1)])
@@ -305,6 +319,17 @@ def test_a_result_is_kept_as_long_as_its_outcome_asks_for(settled, message, kept
 
     row = ResultRow.objects.get()
     assert row.expires_at - row.finished_at == kept
+
+
+def test_a_return_value_too_large_to_store_is_kept_as_a_failure(settled):
+    tasks.return_much.enqueue()
+
+    settled()
+
+    row = ResultRow.objects.get()
+    assert row.status == ResultStatus.FAILED
+    assert row.expires_at - row.finished_at == timedelta(days=90)
+    assert "Write a file and return its name" in row.errors
 
 
 def test_a_call_says_how_long_its_own_result_is_kept(settled):

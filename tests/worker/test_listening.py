@@ -72,6 +72,14 @@ def test_behind_a_pooler_in_transaction_mode_it_knows_that_it_does_not(
         assert not wiring.is_sound()
 
 
+def test_what_it_waited_with_is_closed_with_the_connection(alias):
+    with Listening(alias) as wiring:
+        watched = list(wiring._selector.get_map())
+
+    assert len(watched) == 1
+    assert wiring._selector.get_map() is None
+
+
 def test_a_listener_that_is_disconnected_says_so(alias, bells):
     with Listening(alias) as wiring:
         assert wiring.is_sound()

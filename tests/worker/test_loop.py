@@ -16,7 +16,8 @@ from django.tasks.signals import task_started
 from django.utils import translation
 
 from errands.exceptions import TaskCancelled
-from errands.queue.claims import Claim, Selection
+from errands.queue.claims import Claim
+from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Succeeded
 from errands.worker import leftovers

@@ -1,6 +1,7 @@
 """A place for one child process."""
 
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -20,6 +21,45 @@ from errands.worker.place import Place, cause_of_death
 )
 def test_the_cause_of_death_is_told_in_words(code, cause):
     assert cause_of_death(code) == cause
+
+
+class Child:
+    """A child that ends when it is killed, or has ended before."""
+
+    pid = 1
+
+    def __init__(self, code: int | None = None) -> None:
+        self.code = code
+
+    def poll(self) -> int | None:
+        """Return how it ended."""
+        return self.code
+
+    def kill(self) -> None:
+        """End."""
+        self.code = -9
+
+
+@pytest.mark.parametrize(
+    ("child", "blamed", "cause"),
+    [
+        (Child(), frozenset(), "killed because it would not stop"),
+        (Child(-11), frozenset({7}), "killed by signal 11 (SIGSEGV)"),
+    ],
+    ids=["by us", "by itself"],
+)
+def test_of_a_child_that_we_kill_nothing_is_to_blame(tmp_path, child, blamed, cause):
+    stopping = Place(tmp_path / "slots", WorkerOptions())
+    stopping.slots.prepare(uuid4())
+    stopping.slots.start(0, 7)
+    stopping._process = child
+
+    stopping.kill()
+    loss = stopping.bury()
+
+    assert loss is not None
+    assert (loss.started, loss.cause) == (blamed, cause)
+    stopping.slots.close()
 
 
 def test_pauses_between_children_double_to_half_a_minute(tmp_path: Path, monkeypatch):

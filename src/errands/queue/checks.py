@@ -1,6 +1,5 @@
 """System checks of what makes a queue fail in production."""
 
-import difflib
 import re
 from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from django.db import connections
 from errands.queue.names import ONE_NAME, is_queue_name
 from errands.queue.statements import DATABASES
 from errands.tasks.options import MOST_ATTEMPTS
+from errands.text import did_you_mean
 
 if TYPE_CHECKING:
     from errands.queue.backend import DatabaseBackend
@@ -105,9 +105,8 @@ def _unknown_options(
     ]
     for name in backend.options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {known}."
-            text = f"Unknown option {name!r} for TASKS[{backend.alias!r}]. {hint}"
+            hint = did_you_mean(name, known) or f" Known: {known}."
+            text = f"Unknown option {name!r} for TASKS[{backend.alias!r}].{hint}"
             messages.append(checks.Error(text, id="errands.E001"))
     return messages
 

@@ -12,27 +12,21 @@ from uuid import UUID
 from errands.exceptions import (
     ArgumentError,
     DecodeError,
-    ResultError,
+    ReturnValueError,
     TaskCrashed,
     WorkerLost,
 )
-from errands.queue.selection import EVERY_QUEUE, Selection
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Succeeded
-
-__all__ = ["EVERY_QUEUE", "Claim", "Payload", "Selection", "Settlement"]
+from errands.text import class_path
 
 RETURN_VALUE_LIMIT = 1_048_576
 COMPACT = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
 SCAN = json.JSONDecoder().scan_once  # type: ignore[attr-defined]
-CRASH = f"{TaskCrashed.__module__}.{TaskCrashed.__qualname__}"
-LOSS = f"{WorkerLost.__module__}.{WorkerLost.__qualname__}"
-
+CRASH, LOSS = class_path(TaskCrashed), class_path(WorkerLost)
 
 NO_OPTIONS: Mapping[str, Any] = MappingProxyType({})
 
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-
-type EncodedCall = tuple[Sequence[Any], Mapping[str, Any]]
 
 
 class Payload(NamedTuple):
@@ -69,20 +63,13 @@ class Payload(NamedTuple):
         except MALFORMED as malformed:
             raise DecodeError(f"The stored call cannot be read: {malformed}") from None
 
-    def dump(self) -> str:
-        """Return the call as it is stored.
-
-        Pure ASCII: NUL and lone surrogates stay escaped, so that every
-        database takes them. NaN and infinity, which are not JSON, raise
-        ``ArgumentError``.
-        """
-        return dump_call(
-            self.args, self.kwargs, ending=dump_ending(self.carried, self.options)
-        )
-
 
 def dump_call(args: Sequence[Any], kwargs: Mapping[str, Any], *, ending: str) -> str:
-    """Return a call as it is stored, with an ending that many calls may share."""
+    """Return a call as it is stored, with an ending that many calls may share.
+
+    Pure ASCII: NUL and lone surrogates stay escaped, so that every database
+    takes them. NaN and infinity, which are not JSON, raise ``ArgumentError``.
+    """
     try:
         positional = COMPACT.encode(args) if args else "[]"
         named = COMPACT.encode(kwargs) if kwargs else "{}"
@@ -169,7 +156,6 @@ class Settlement:
 
     Not frozen: a frozen one takes thrice as long to make, for every task.
 
-    A return value that cannot be stored makes the outcome ``Failed``.
     ``metadata`` is its new JSON text, None where it did not change; ``keep``
     how long this outcome is kept, None as long as the site keeps the others.
     """
@@ -182,19 +168,16 @@ class Settlement:
     metadata: str | None = None
     keep: timedelta | None = None
 
-    def __post_init__(self) -> None:
-        if isinstance(self.outcome, Succeeded) and self.outcome.return_value is not None:
-            self.outcome = _storable(self.outcome)
 
-
-def _storable(outcome: Succeeded) -> Outcome:
+def storable(outcome: Succeeded) -> Outcome:
+    """Return an outcome; ``Failed`` where its return value cannot be stored."""
     try:
         size = len(json.dumps(outcome.return_value))
     except (TypeError, ValueError, RecursionError) as error:
         return Failed(AttemptError.of(error))
     if size <= RETURN_VALUE_LIMIT:
         return outcome
-    too_large = ResultError(
+    too_large = ReturnValueError(
         f"The task returned {size:,} characters of JSON; at most "
         f"{RETURN_VALUE_LIMIT:,} are stored. Write a file and return its name."
     )

@@ -11,7 +11,7 @@ type Condition = tuple[str, list[Any]]
 WAITING = {
     TaskState.READY: "",
     TaskState.BLOCKED: "",
-    TaskState.SUSPECT: "",
+    TaskState.SUSPECT: "AND (run_at IS NULL OR run_at <= %s)",
     TaskState.SCHEDULED: "AND run_at <= %s",
 }
 
@@ -19,7 +19,6 @@ WAITING = {
 def anything_left(
     selection: Selection,
     *,
-    ranks: tuple[int, int],
     paused: Collection[str],
     now: Any,
 ) -> Condition:
@@ -29,7 +28,10 @@ def anything_left(
     state is looked up in the index that has only its rows.
     """
     wanted, params = named_by(selection)
-    wanted, params = f"{wanted} AND precedence BETWEEN %s AND %s", [*params, *ranks]
+    wanted, params = (
+        f"{wanted} AND precedence BETWEEN %s AND %s",
+        [*params, *selection.ranks],
+    )
     unpaused = f"AND queue NOT IN ({', '.join(['%s'] * len(paused))})" if paused else ""
     parts = [_exists(TaskState.RUNNING, wanted)]
     values = [*params]

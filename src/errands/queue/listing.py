@@ -107,6 +107,20 @@ def _last_error(stored: str) -> str:
     if not errors:
         return ""
     kind = errors[-1]["exception_class_path"]
-    trace = errors[-1]["traceback"]
-    _, said, message = trace.rpartition(f"\n{kind.removeprefix('builtins.')}")
-    return clean_line(said + message if said else kind)
+    # What was never raised has no frames above its line.
+    trace = f"\n{errors[-1]['traceback']}"
+    for name in _names(kind):
+        _, said, message = trace.rpartition(f"\n{name}")
+        if said:
+            return clean_line(said + message)
+    return clean_line(kind)
+
+
+def _names(kind: str) -> list[str]:
+    """Return what its line may call an error, the longest name first.
+
+    Python leaves out where built-in ones are; of one that cannot be formatted its
+    class alone is told.
+    """
+    parts = kind.split(".")
+    return [".".join(parts[start:]) for start in range(len(parts))]

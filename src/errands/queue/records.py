@@ -357,7 +357,7 @@ def _finish(claim: Claim, status: ResultStatus, **written: Any) -> Finish:
 
 
 def _requeue(claim: Claim, *, state: TaskState, **written: Any) -> Requeue:
-    kept = {
+    before = {
         "run_at": claim.run_at,
         "attempt": claim.attempt,
         "crashes": claim.crashes,
@@ -368,7 +368,7 @@ def _requeue(claim: Claim, *, state: TaskState, **written: Any) -> Requeue:
         "unless_started": claim.at_most_once,
         "concurrency_key": claim.concurrency_key,
     }
-    return Requeue(id=claim.id, token=claim.token, state=state, **{**kept, **written})
+    return Requeue(id=claim.id, token=claim.token, state=state, **{**before, **written})
 
 
 def _errors(claim: Claim, *more: AttemptError) -> str:

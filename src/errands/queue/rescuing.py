@@ -127,16 +127,20 @@ def rescue_worker(
     return rescued
 
 
-def tell_if_ended(store: Store, claim: Claim) -> None:
-    """Send ``task_finished`` where giving a started task back has ended it.
+def may_have_ended(claim: Claim) -> bool:
+    """Return whether giving a started task back may have ended it.
 
     One that must not be started twice is lost then, and one that was given back
     too often may have crashed once too often.
     """
-    if claim.at_most_once or claim.releases >= settings().releases:
-        result = last_result(store, claim)
-        if result is not None and result.is_finished:
-            tell(task_finished, type(store.backend), task_result=result)
+    return claim.at_most_once or claim.releases >= settings().releases
+
+
+def tell_if_ended(store: Store, claim: Claim) -> None:
+    """Send ``task_finished`` where giving a started task back has ended it."""
+    result = last_result(store, claim) if may_have_ended(claim) else None
+    if result is not None and result.is_finished:
+        tell(task_finished, type(store.backend), task_result=result)
 
 
 def last_result(store: Store, claim: Claim) -> TaskResult | None:

@@ -16,12 +16,12 @@ from django.tasks.exceptions import InvalidTask
 from errands.arguments import decode
 from errands.exceptions import DecodeError, UnknownTask
 from errands.instants import for_site
-from errands.queue.claims import Claim, EncodedCall, Payload
+from errands.queue.claims import Claim, Payload
 from errands.queue.ids import with_hyphens
 from errands.queue.statements.rows import CallRow
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.registry import registry
-from errands.tasks.task import Task
+from errands.tasks.task import Call, Task
 
 SET_TASK, SET_ARGS, SET_KWARGS = (
     getattr(TaskResult, name).__set__ for name in ("task", "args", "kwargs")
@@ -163,9 +163,9 @@ class LateResults(Sequence[TaskResult]):
 
     def __init__(
         self,
-        make: Callable[[CallRow, EncodedCall], TaskResult],
+        make: Callable[[CallRow, Call], TaskResult],
         rows: Sequence[CallRow],
-        calls: Sequence[EncodedCall],
+        calls: Sequence[Call],
     ) -> None:
         self._make, self._rows, self._calls = make, rows, calls
 
@@ -193,7 +193,7 @@ class LateResults(Sequence[TaskResult]):
 def new_result(
     task: DjangoTask,
     row: CallRow,
-    call: EncodedCall,
+    call: Call,
     *,
     enqueued_at: datetime,
     backend: str,

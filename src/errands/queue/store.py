@@ -34,7 +34,7 @@ from django.db.backends.utils import CursorWrapper
 from errands import instants
 from errands.queue import rates
 from errands.queue.backend import backends
-from errands.queue.claims import EVERY_QUEUE, Claim, Selection, Settlement
+from errands.queue.claims import Claim, Settlement
 from errands.queue.colliding import runs_again
 from errands.queue.concurrency import start_keyed, unblock
 from errands.queue.draining import anything_left
@@ -45,6 +45,7 @@ from errands.queue.names import queue_name
 from errands.queue.pausing import pause, paused, queue_names, resume
 from errands.queue.pruning import BATCH, prune
 from errands.queue.records import Batch, Finish, Record, as_written, record_of, released
+from errands.queue.selection import EVERY_QUEUE, Selection
 from errands.queue.statements import Statements, cursor_of, statements_for
 from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
 from errands.queue.states import ResultStatus, TaskState
@@ -213,7 +214,6 @@ class Store:
         """
         query, parameters = anything_left(
             selection,
-            ranks=selection.ranks,
             paused=self.paused(),
             now=self._statements.value(instants.now()),
         )

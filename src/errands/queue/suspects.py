@@ -25,11 +25,12 @@ from django.db import connections
 from django.db.backends.utils import CursorWrapper
 
 from errands import instants
-from errands.queue.claims import Claim, Selection
+from errands.queue.claims import Claim
 from errands.queue.colliding import runs_again
 from errands.queue.concurrency import SLOTS_TAKEN, lowest_free, slots_taken
 from errands.queue.draining import named_by
 from errands.queue.picking import Picker
+from errands.queue.selection import Selection
 from errands.queue.statements import Statements, statements_for
 from errands.queue.statements.rows import Parameter
 from errands.queue.states import TaskState

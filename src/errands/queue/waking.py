@@ -76,11 +76,9 @@ def wake_upkeep(connection: BaseDatabaseWrapper, due_at: datetime | None = None)
         wake(connection, Call.UPKEEP)
 
 
-def subscribe(alias: str, bell: Bell) -> Callable[[], None]:
-    """Ring a bell for every call in this process; return what ends that."""
-    bells = _bells.setdefault(alias, [])
-    bells.append(bell)
-    return partial(bells.remove, bell)
+def subscribe(alias: str, bell: Bell) -> None:
+    """Ring a bell for every call in this process, as long as it lives."""
+    _bells.setdefault(alias, []).append(bell)
 
 
 def notify(alias: str, payload: str) -> None:

@@ -14,7 +14,7 @@ from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult
 from django.utils.json import normalize_json
 
-from errands.exceptions import TaskCancelled, TaskInterrupted
+from errands.exceptions import ReturnValueError, TaskCancelled, TaskInterrupted
 from errands.tasks.carried import activated
 from errands.tasks.context import TaskContext, attempting
 from errands.tasks.forks import staying_in_this_process
@@ -80,7 +80,7 @@ def perform(
         call = partial(task.call, *_arguments(task, context), **task_result.kwargs)
         with activated(terms.carried), attempting(context), staying_in_this_process():
             value = run_interruptible(terms.control, call)
-            return Succeeded(_plain(task, value))
+            return _succeeded(task, value)
     except BaseException as raised:  # noqa: BLE001 - a task may raise anything
         exception = _interruption(raised) if terms.control.asked else raised
         return judge(exception, task, task_result, max_attempts=terms.max_attempts)
@@ -104,7 +104,7 @@ async def aperform(task: DjangoTask, task_result: TaskResult, terms: Terms) -> O
             terms.control.open(cancel)
             arguments = _arguments(task, context)
             value = await task.acall(*arguments, **task_result.kwargs)
-            return Succeeded(_plain(task, value))
+            return _succeeded(task, value)
     except BaseException as exception:  # noqa: BLE001 - a task may raise anything
         asked = terms.control.asked
         if asked is not None and isinstance(exception, asyncio.CancelledError):
@@ -143,6 +143,8 @@ def end_at_once(
     """Return how an exception ends a task that has attempts left; None: it does not."""
     if is_one_of(exception, options.discard_on):
         return Discarded
+    if is_one_of(exception, ReturnValueError):
+        return Failed
     return None if is_one_of(exception, _retried(options)) else Failed
 
 
@@ -184,9 +186,15 @@ def _arguments(task: DjangoTask, context: TaskContext) -> tuple[Any, ...]:
     return (*leading, *context.task_result.args)
 
 
-def _plain(task: DjangoTask, value: Any) -> Any:
-    """Return a value as JSON; what our tasks return is already."""
-    return value if isinstance(task, Task) else normalize_json(value)
+def _succeeded(task: DjangoTask, value: Any) -> Outcome:
+    """Return a success with its value as JSON, which what our tasks return is already.
+
+    What cannot be, of a task of Django's, has failed for good: the work is done.
+    """
+    try:
+        return Succeeded(value if isinstance(task, Task) else normalize_json(value))
+    except Exception as error:  # noqa: BLE001 - of a value that is anything
+        return Failed(AttemptError.of(error))
 
 
 def _wait(

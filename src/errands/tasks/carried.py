@@ -81,9 +81,17 @@ def activated(carried: Carried) -> AbstractContextManager[None]:
     differing = [
         (context, text)
         for name, text in carried.items()
-        if (context := _registered.get(name)) is not None and context.capture() != text
+        if (context := _registered.get(name)) is not None and _differs(context, text)
     ]
     return _activated(differing) if differing else UNCHANGED
+
+
+def _differs(context: CarriedContext, text: str) -> bool:
+    """Return whether it is not as the caller had it; nor is what nobody has set here."""
+    try:
+        return context.capture() != text
+    except Exception:  # noqa: BLE001 - as it is raised where a variable is not set
+        return True
 
 
 def _check(name: object, context: CarriedContext) -> None:

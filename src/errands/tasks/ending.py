@@ -15,8 +15,9 @@ from django.tasks.signals import log_task_finished, task_finished
 from errands.exceptions import TaskCancelled
 from errands.tasks.attempt import options_of
 from errands.tasks.groups import is_one_of
+from errands.text import class_path
 
-CANCELLED = f"{TaskCancelled.__module__}.{TaskCancelled.__qualname__}"
+CANCELLED = class_path(TaskCancelled)
 
 logger = logging.getLogger("django.tasks")
 

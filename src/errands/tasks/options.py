@@ -1,6 +1,5 @@
 """The options of a task beyond those of ``django.tasks``."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
@@ -10,6 +9,7 @@ from errands.exceptions import RecordGone
 from errands.tasks.backoff import Backoff, check_backoff, exponential, per_exception
 from errands.tasks.context import dump_metadata
 from errands.tasks.rates import Rate
+from errands.text import did_you_mean
 
 MOST_ATTEMPTS = 10_000
 MOST_AT_ONCE = 1_000_000
@@ -24,6 +24,15 @@ BELONG_TO_THE_CODE = (
 """Options that cannot travel with one call: the worker reads them in the code."""
 
 type Exceptions = tuple[type[BaseException], ...]
+
+OF_DJANGO = ["priority", "queue_name", "backend", "run_after"]
+# What other queues call them.
+ELSEWHERE = {
+    "queue": "queue_name",
+    **dict.fromkeys(("countdown", "delay", "eta", "schedule"), "run_after"),
+    **dict.fromkeys(("max_retries", "retries", "attempts"), "max_attempts"),
+    "autoretry_for": "retry_on",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -220,6 +229,7 @@ def _refuse_unknown(options: dict[str, Any]) -> None:
     known = [field.name for field in fields(TaskOptions)]
     for name in options:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {known}."
-            raise TypeError(f"Unknown task option {name!r}. {hint}")
+            known += OF_DJANGO
+            meant = ELSEWHERE.get(name, name)
+            hint = did_you_mean(meant, known) or f" Known: {known}."
+            raise TypeError(f"Unknown task option {name!r}.{hint}")

@@ -1,6 +1,6 @@
 """A call is checked against the function's signature before it is stored."""
 
-import difflib
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from functools import lru_cache
 from inspect import Parameter, Signature, iscoroutinefunction, signature
@@ -8,11 +8,26 @@ from math import inf
 from typing import Any, NamedTuple
 
 from errands.exceptions import SignatureMismatch
+from errands.text import did_you_mean
+
+if sys.version_info >= (3, 14):
+    from annotationlib import Format
 
 SHOWN = 5
 NO_ARGUMENTS = (str, bytes, bytearray, Mapping, Set)
 POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """Return a function's signature, whatever its annotations name.
+
+    From Python 3.14 on they are evaluated when they are asked for; a name that is
+    imported for type checkers only would raise ``NameError``.
+    """
+    if sys.version_info >= (3, 14):
+        return signature(function, annotation_format=Format.FORWARDREF)
+    return signature(function)
 
 
 @lru_cache(maxsize=4096)
@@ -22,7 +37,7 @@ def call_signature(function: Callable[..., Any], *, skipped: int = 0) -> Signatu
     ``skipped`` leaves out what the caller does not pass: ``context`` or
     ``self``.
     """
-    full = signature(function)
+    full = signature_of(function)
     return full.replace(parameters=list(full.parameters.values())[skipped:])
 
 
@@ -98,9 +113,8 @@ def _misspelt(called: Signature, kwargs: Mapping[str, Any]) -> str:
     for key in kwargs:
         if key in called.parameters:
             continue
-        near = difflib.get_close_matches(str(key), free, n=1)
-        if near or not takes_any:
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = did_you_mean(key, free)
+        if hint or not takes_any:
             it = "It" if told else "it"
             told.append(f"{it} has no argument {key!r}.{hint}")
     return " ".join(told)

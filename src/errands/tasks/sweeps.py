@@ -7,10 +7,9 @@ a sweep takes what it changes by conditional updates.
 
 import logging
 from collections.abc import Callable
-from inspect import signature
 from typing import Any
 
-from errands.tasks.signature import is_coroutine
+from errands.tasks.signature import is_coroutine, signature_of
 
 logger = logging.getLogger("errands.sweeps")
 
@@ -64,7 +63,7 @@ def _is_plain(given: Any) -> bool:
     if not callable(given) or is_coroutine(given):
         return False
     try:
-        signature(given).bind()
+        signature_of(given).bind()
     except TypeError:
         return False
     except ValueError:

@@ -20,6 +20,7 @@ from django.utils.module_loading import import_string
 
 from errands import instants
 from errands.arguments import decode_call, encode, encode_call
+from errands.exceptions import ArgumentError, ReturnValueError
 from errands.tasks.carried import Carried, activated, capture
 from errands.tasks.context import own_context
 from errands.tasks.options import TaskOptions
@@ -164,12 +165,19 @@ class Task(DjangoTask):
         """Run the function here with encoded arguments; return it encoded."""
         positional, named = self._decoded(args, kwargs)
         function = async_to_sync(self.func) if is_coroutine(self.func) else self.func
-        return encode(function(*positional, **named))
+        return self._returned(function(*positional, **named))
 
     async def acall(self, *args: Any, **kwargs: Any) -> Any:
         """Await the function here with encoded arguments; return it encoded."""
         positional, named = await sync_to_async(self._decoded)(args, kwargs)
-        return encode(await DjangoTask.acall(self, *positional, **named))
+        return self._returned(await DjangoTask.acall(self, *positional, **named))
+
+    def _returned(self, value: Any) -> Any:
+        try:
+            return encode(value)
+        except ArgumentError as error:
+            told = f"What {self.module_path} returned cannot be stored. {error}"
+            raise ReturnValueError(told) from None
 
     def encode_call(
         self, args: Sequence[Any], kwargs: Mapping[str, Any]

@@ -1,6 +1,5 @@
 """Whether what a task's options name exists in its function."""
 
-import difflib
 from collections.abc import Callable, Iterator
 from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from string import Formatter
@@ -8,6 +7,7 @@ from typing import Any
 
 from errands.tasks.options import TaskOptions
 from errands.tasks.signature import call_signature
+from errands.text import did_you_mean
 
 
 def check_options(
@@ -66,12 +66,10 @@ def _check_names(
     for option, names in _named_by(options):
         for name in sorted(names):
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                told = ", ".join(known) or "none"
-                hint = f"Did you mean {near[0]!r}?" if near else f"It takes: {told}."
+                takes = f" It takes: {', '.join(known) or 'none'}."
                 raise ValueError(
                     f"{option} names {name!r}, which is no argument of "
-                    f"{function.__name__}. {hint}"
+                    f"{function.__name__}.{did_you_mean(name, known) or takes}"
                 )
 
 

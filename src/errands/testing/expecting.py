@@ -25,6 +25,7 @@ from errands.testing.waiting import (
     signature_of,
     wire_of,
 )
+from errands.text import did_you_mean
 
 CLOSE = timedelta(seconds=1)
 KNOWN = ("args", "kwargs", *SETTINGS)
@@ -123,11 +124,10 @@ def refuse_unknown(
     """Raise ``TypeError`` for a keyword that an assertion does not take."""
     for name in expected:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(known)}."
+            hint = did_you_mean(name, known) or f" Known: {', '.join(known)}."
             if not known:
-                hint = "Without a task it takes none."
-            raise TypeError(f"{asked_by}() got an unexpected keyword {name!r}. {hint}")
+                hint = " Without a task it takes none."
+            raise TypeError(f"{asked_by}() got an unexpected keyword {name!r}.{hint}")
 
 
 def _check_call(asked_by: str, args: object, kwargs: object) -> None:

@@ -13,12 +13,13 @@ from django.tasks import task_backends
 from errands import instants
 from errands.exceptions import ErrandsError
 from errands.queue.backend import DatabaseBackend
-from errands.queue.claims import Claim, Selection
+from errands.queue.claims import Claim
 from errands.queue.concurrency import lowest_free, slots_taken
 from errands.queue.horizon import Horizon
 from errands.queue.models import RateRow, TaskRow
 from errands.queue.rates import Bucket
 from errands.queue.records import Finish, Record
+from errands.queue.selection import Selection
 from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.queue.writing import Written

@@ -7,19 +7,19 @@ from typing import Any
 
 from django.tasks import Task as DjangoTask
 
-from errands.queue.claims import EncodedCall, Payload
+from errands.queue.claims import Payload
 from errands.queue.keeping import keep_in_seconds
 from errands.queue.models import TaskRow
 from errands.tasks.context import dump_metadata
 from errands.tasks.keys import shared_key, unique_key
 from errands.tasks.registry import registry
-from errands.tasks.task import Task
+from errands.tasks.task import Call, Task
 
 type Terms = Mapping[str, Any]
 """By the option's name; keys are those of the call, and ``keep`` is in seconds."""
 
 
-def terms_of(task: DjangoTask | None, call: EncodedCall) -> Terms:
+def terms_of(task: DjangoTask | None, call: Call) -> Terms:
     """Return what a call has that is enqueued with the options of this task."""
     if not isinstance(task, Task):
         return {}
@@ -69,6 +69,6 @@ def _as_long_as(seconds: float) -> timedelta:
 
 
 def _shared(
-    option: tuple[str, Any] | None, task: Task, call: EncodedCall
+    option: tuple[str, Any] | None, task: Task, call: Call
 ) -> tuple[str, Any] | None:
     return None if option is None else (shared_key(option[0], task, call), option[1])

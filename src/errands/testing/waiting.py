@@ -17,13 +17,13 @@ from errands.arguments import decode, encode
 from errands.exceptions import ArgumentError, ErrandsError
 from errands.jobs.job import Job
 from errands.queue.backend import DatabaseBackend
-from errands.queue.claims import EncodedCall, Payload
+from errands.queue.claims import Payload
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
 from errands.runs.models import Run
 from errands.tasks.registry import registry
 from errands.tasks.signature import call_signature
-from errands.tasks.task import Task
+from errands.tasks.task import Call, Task
 from errands.testing.asking import Target
 from errands.testing.terms import Terms, terms_of, terms_of_row
 
@@ -41,7 +41,7 @@ class Waiting:
     priority: int
     run_after: datetime | None
     enqueued_at: datetime | None
-    call: EncodedCall
+    call: Call
     terms: Callable[[], Terms]
     """What our own options made of the call; nothing, of a task of Django's."""
 

@@ -1,19 +1,25 @@
 """The signals of attempts, sent once the database has acknowledged them."""
 
 import logging
+from contextlib import suppress
 from contextvars import copy_context
 from typing import Any
 
+from django.db import Error
 from django.dispatch import Signal
 from django.tasks import TaskResult
 from django.tasks.signals import task_finished
 
+from errands.queue.claims import Claim, Settlement
+from errands.queue.rescuing import may_have_ended, tell_if_ended
 from errands.tasks.outcomes import (
     Cancelled,
     Discarded,
     Failed,
+    Interrupted,
     Outcome,
     Retry,
+    Snoozed,
     Succeeded,
 )
 from errands.tasks.signals import task_discarded, task_retrying, tell
@@ -29,14 +35,18 @@ SIGNALS: dict[type[Outcome], tuple[Signal, ...]] = {
     Discarded: (task_discarded, task_finished),
     Cancelled: (task_finished,),
 }
+GIVEN_BACK = Interrupted, Snoozed
 
 
 def is_of_interest(attempted: Attempted, *, is_success_heard: bool) -> bool:
     """Return False where announcing an attempt would reach nobody.
 
-    Of a success, ``is_success_heard`` says whether anybody but jobs would hear.
+    Of a success, ``is_success_heard`` says whether anybody but jobs would hear. Of
+    what was given back, the database will say whether that has ended the task.
     """
     result = attempted.result
+    if isinstance(attempted.settlement.outcome, GIVEN_BACK):
+        return may_have_ended(attempted.settlement.claim)
     if result is None:
         return False
     if is_success_heard or not isinstance(attempted.settlement.outcome, Succeeded):
@@ -75,8 +85,18 @@ class Announcer:
 
     def _announce(self, attempted: Attempted) -> None:
         settlement, result = attempted.settlement, attempted.result
-        if result is None:
-            return
+        if isinstance(settlement.outcome, GIVEN_BACK):
+            self._tell_of_its_end(settlement.claim)
+        elif result is not None:
+            self._tell(settlement, result)
+
+    def _tell_of_its_end(self, claim: Claim) -> None:
+        renew_connections()
+        with suppress(Error):
+            tell_if_ended(self._workplace.store, claim)
+        clean_connections()
+
+    def _tell(self, settlement: Settlement, result: TaskResult) -> None:
         renew_connections()
         self._backend.finished_result(result, settlement)
         outcome = settlement.outcome

@@ -9,7 +9,7 @@ from django.tasks import Task, TaskResult
 
 from errands import instants
 from errands.exceptions import ErrandsError
-from errands.queue.claims import Claim, Payload, Settlement
+from errands.queue.claims import Claim, Payload, Settlement, storable
 from errands.queue.keeping import kept_by
 from errands.queue.store import Store
 from errands.tasks.attempt import judge
@@ -107,7 +107,12 @@ class Attempt:
         return Attempted(self.settlement(Interrupted()), None, is_lost=True)
 
     def settlement(self, outcome: Outcome) -> Settlement:
-        """Return what is recorded of an outcome."""
+        """Return what is recorded of an outcome.
+
+        A success whose return value cannot be stored is a failure.
+        """
+        if isinstance(outcome, Succeeded) and outcome.return_value is not None:
+            outcome = storable(outcome)
         return Settlement(
             self.claim,
             outcome,

@@ -133,15 +133,17 @@ class Attempts:
     async def arun(self, attempt: Attempt, place: int) -> Attempted:
         """Run an attempt at an async task on this loop; never raises."""
         try:
+            left_open: list[str] = []
             await _renewed()
             with Watch(self._oversight, attempt, place) as watch:
                 watch.start_time()
                 terms = self._terms(attempt)
                 outcome = await _alone(aperform(attempt.task, attempt.result, terms))
                 if attempt.was_interrupted:
-                    # The thread may still be busy with what it was cut off from.
-                    await sync_to_async(clean_connections)()
-            left_open = await sync_to_async(clean_connections)()
+                    # The thread may still be busy with what it was cut off from,
+                    # and is watched meanwhile.
+                    left_open += await sync_to_async(clean_connections)()
+            left_open += await sync_to_async(clean_connections)()
             kept.leave()
             return attempt.ended(attempt.judged(outcome, left_open))
         except GeneratorExit:

@@ -31,6 +31,7 @@ from typing import NoReturn
 import django
 from django.apps import apps
 
+from errands.streams import flush
 from errands.worker.lifeline import follow, take_standard_input
 from errands.worker.slots import Slots
 from errands.worker.stopping import Stop, hangups
@@ -63,9 +64,7 @@ def say_what_is_left() -> None:
     """Flush logs and streams; a task may have closed them, or put anything there."""
     with suppress(Exception):
         logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(Exception):
-            stream.flush()
+    flush(sys.stdout, sys.stderr)
 
 
 def work(slots: Slots, options_json: str) -> bool:

@@ -21,7 +21,7 @@ again: the results hold our token, or the row still does.
 import logging
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -34,10 +34,9 @@ from django.tasks.signals import task_finished
 from errands import instants
 from errands.queue.claims import Claim, Settlement
 from errands.queue.picking import Picker
-from errands.queue.rescuing import tell_if_ended
 from errands.queue.suspects import IdlePicker, SuspectPicker
 from errands.tasks.hearing import is_heard
-from errands.tasks.outcomes import Interrupted, Outcome, Snoozed
+from errands.tasks.outcomes import Interrupted, Outcome
 from errands.worker.announcing import Announcer, is_of_interest
 from errands.worker.connections import renew_after_outage
 from errands.worker.hand import Hand
@@ -81,6 +80,7 @@ class Courier:
         self._hand = Hand(workplace.store, heartbeat)
         self._unsettled: list[Attempted] = []
         self._to_announce = 0
+        self._hand_on: Callable[[Attempted], None] = workplace.inbox.put
         self._is_drained = False
         self._moved_at = 0.0
         self._is_idle_poll = False
@@ -258,14 +258,10 @@ class Courier:
     def _acknowledge(
         self, attempted: Attempted, *, is_success_heard: bool
     ) -> type[Outcome]:
-        outcome = attempted.settlement.outcome
-        if isinstance(outcome, Interrupted | Snoozed):
-            with suppress(Error):
-                tell_if_ended(self._store, attempted.settlement.claim)
-        elif is_of_interest(attempted, is_success_heard=is_success_heard):
+        if is_of_interest(attempted, is_success_heard=is_success_heard):
             self._to_announce += 1
-            self._workplace.inbox.put(attempted)
-        return type(outcome)
+            self._hand_on(attempted)
+        return type(attempted.settlement.outcome)
 
     def _claim(self) -> None:
         """Take what can start now, and a little ahead while tasks are quick.
@@ -326,6 +322,8 @@ class Courier:
 
     def _give_up(self) -> bool:
         """Give back what the grace was not enough for; charge nothing."""
+        # Nobody is waited for any more: what ends by that is told here.
+        self._hand_on = Announcer(self._workplace).announce
         try:
             self._withdraw()
             self._interrupt()

@@ -26,10 +26,10 @@ from django.db import connections
 
 from errands.conf import settings
 from errands.sidecar import close_sidecars
+from errands.streams import flush
 from errands.tasks.registry import registry
 from errands.worker.lifeline import close_lifelines
 from errands.worker.outage import close_connections
-from errands.worker.saying import flush
 from errands.worker.stopping import hangups
 
 THREADS = Path("/proc/self/task")

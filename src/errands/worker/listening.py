@@ -53,6 +53,11 @@ class Listening(Wiring):
         if calls:
             time.sleep(PAUSE_SECONDS)
 
+    def __exit__(self, *error: Any) -> None:
+        """Close connection and selector."""
+        super().__exit__(*error)
+        self._selector.close()
+
     def _open(self) -> None:
         settings = self._connection.settings_dict
         options = dict(settings.get("OPTIONS") or {})

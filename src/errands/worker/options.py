@@ -10,7 +10,7 @@ from typing import Any
 from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 
 from errands.conf import LONGEST, MOST_COROUTINES, MOST_THREADS, settings
-from errands.queue.claims import EVERY_QUEUE, Selection
+from errands.queue.selection import EVERY_QUEUE, Selection
 from errands.text import clean_line
 from errands.worker.memory import resident_megabytes
 
@@ -167,8 +167,8 @@ class WorkerOptions:
             )
 
     def _check_name(self, named: str) -> None:
-        # Of a quarantine process it is longer, and has been checked before.
-        if len(self.name) > NAME_LIMIT and not self.quarantine:
+        # A child's is longer, and has been checked before.
+        if len(self.name) > NAME_LIMIT and self.supervisor is None:
             raise ValueError(
                 f"{named} has {len(self.name)} characters; it takes up to {NAME_LIMIT}."
             )

@@ -31,6 +31,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0
 PROVEN_SECONDS = 10.0
 OVERDUE = "killed because a task was past its timeout and would not end"
 HUNG = "killed because for {:g} s a task had let no other thread run"
+UNWILLING = "killed because it would not stop"
 SHOWING_SECONDS = 0.2
 
 
@@ -111,8 +112,9 @@ class Place:
             self._lifeline.order(order)
 
     def kill(self) -> None:
-        """End the child without asking."""
-        if self._process:
+        """End the child without asking; what it has started is not to blame."""
+        if self._process and not self.has_ended:
+            self._killed_for = self._killed_for or UNWILLING
             self._process.kill()
 
     def kill_if_stuck(self) -> str:
@@ -149,7 +151,8 @@ class Place:
             overdue = frozenset(self.slots.overdue(self._killed_ns))
             return Loss(worker_id, name, OVERDUE, overdue=overdue)
         cause = self._killed_for or cause_of_death(code or 0)
-        return Loss(worker_id, name, cause, started=frozenset(self.slots.started))
+        started = () if cause == UNWILLING else self.slots.started
+        return Loss(worker_id, name, cause, started=frozenset(started))
 
     def next_pause(self) -> float:
         """Return the seconds to wait before the next child.

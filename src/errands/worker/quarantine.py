@@ -20,7 +20,7 @@ from pathlib import Path
 
 from django.db import Error
 
-from errands.queue.claims import Selection
+from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.queue.suspects import suspects_wait
 from errands.worker.options import WorkerOptions

@@ -24,10 +24,9 @@ from uuid import UUID
 
 from errands.queue.claims import Claim, Settlement
 from errands.queue.picking import Picker
-from errands.queue.rescuing import tell_if_ended
 from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
-from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Outcome, Snoozed
+from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Outcome
 from errands.worker.announcing import Announcer
 from errands.worker.attempts import Attempts
 from errands.worker.ctrl_c import CtrlC
@@ -76,13 +75,9 @@ class Solo:
             recorded = self._store.settle([told]).get(claim.id)
         if recorded is None:
             return None
-        if isinstance(recorded.outcome, Interrupted | Snoozed):
-            tell_if_ended(self._store, claim)
-        if told is not attempted.settlement:
-            raise KeyboardInterrupt
         with self._around():
             self._announcer.announce(attempted._replace(settlement=recorded))
-        if ctrl_c.has_cancelled:
+        if ctrl_c.has_cancelled or told is not attempted.settlement:
             raise KeyboardInterrupt
         return recorded.outcome
 

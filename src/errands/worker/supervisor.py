@@ -219,14 +219,13 @@ class Supervisor:
         we killed it ourselves because it would not stop. Receivers are told
         here, so here the tasks have to be known.
         """
-        started = frozenset() if self._is_stopping else loss.started
         try:
             if loss.started or loss.overdue:
                 registry.load()
             rescued = rescue_worker(
                 self._store,
                 loss.worker_id,
-                started=started,
+                started=loss.started,
                 overdue=loss.overdue,
                 cause=loss.cause,
             )

@@ -3,26 +3,23 @@
 from collections.abc import Iterator
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import Error
 
 from errands.doctor import database, site, work
 from errands.doctor.findings import Finding, Level, examine, warning
+from errands.management import command
 from errands.queue.backend import backends
 from errands.runs.fence import run_alias
 from errands.text import clean_line, counted
-from errands.worker.saying import say
-from errands.worker.streams import open_missing_streams
 
 
-class Command(BaseCommand):
+class Command(command.Command):
     """Examine databases, workers and the site."""
 
     help = "Look for what makes a queue fail in production; exit code 1 on errors."
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # The base class keeps them.
-        open_missing_streams()
         super().__init__(*args, **kwargs)
         self._findings: list[Finding] = []
 
@@ -52,7 +49,7 @@ class Command(BaseCommand):
         )
         if errors:
             raise CommandError(summary)
-        say(self.stdout, summary)
+        self.say(summary)
 
     def _print(self, finding: Finding) -> None:
         styles = {
@@ -61,9 +58,9 @@ class Command(BaseCommand):
             Level.ERROR: self.style.ERROR,
         }
         label = styles[finding.level](f"{finding.level.name.lower():8}")
-        say(self.stdout, f"{label} {finding.text}")
+        self.say(f"{label} {finding.text}")
         if finding.remedy:
-            say(self.stdout, f"{'':8} → {finding.remedy}")
+            self.say(f"{'':8} → {finding.remedy}")
 
 
 def _of_databases() -> Iterator[Finding]:

@@ -3,11 +3,12 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.db import Error
 from django.tasks.exceptions import TaskResultDoesNotExist
 from django.utils import timezone
 
+from errands.management import command
 from errands.queue.backend import DatabaseBackend
 from errands.queue.depth import Depth, depths
 from errands.queue.listing import Listed, listed
@@ -16,8 +17,6 @@ from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from errands.tasks.registry import registry
 from errands.text import clean_line, counted, describe_exception
-from errands.worker.saying import say
-from errands.worker.streams import open_missing_streams
 
 ON_QUEUES = {
     "pause": ("paused", "is paused already"),
@@ -36,18 +35,13 @@ KEY_IS_TAKEN = "cannot run again while task {} has its unique key; retry it afte
 OF_A_JOB = "is a job's, whose owner was told how it ended: start the job anew"
 
 
-class Command(BaseCommand):
+class Command(command.Command):
     """Show how much waits, list it, pause and resume queues, retry and cancel tasks."""
 
     help = (
         "Show the queues; list their tasks; pause or resume a queue; cancel, retry or "
         "discard a task."
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # The base class keeps them.
-        open_missing_streams()
-        super().__init__(*args, **kwargs)
 
     def create_parser(self, *args: Any, **kwargs: Any) -> CommandParser:
         """Take options anywhere, also between the action and its names."""
@@ -114,9 +108,6 @@ class Command(BaseCommand):
         if failed:
             raise CommandError("\n".join(failed))
 
-    def _say(self, line: str) -> None:
-        say(self.stdout, line)
-
     def _know_the_tasks(self) -> None:
         """Import them: of an unknown task's end no receiver is told, no job's run.
 
@@ -126,7 +117,7 @@ class Command(BaseCommand):
             registry.load()
         except Exception as error:  # noqa: BLE001 - a site that is broken needs this most
             told = clean_line(describe_exception(error))
-            self.stderr.write(f"The site's tasks cannot be loaded: {told}")
+            self.complain(f"The site's tasks cannot be loaded: {told}")
 
     def _show(self, alias: str, names: list[str]) -> None:
         found = depths(alias)
@@ -134,15 +125,15 @@ class Command(BaseCommand):
             known = {depth.queue: depth for depth in found}
             found = [known.get(name) or Depth(queue_name(name)) for name in names]
         if not found:
-            self._say("Nothing waits, nothing runs.")
+            self.say("Nothing waits, nothing runs.")
             return
         width = max(len(depth.queue) for depth in found) + 2
         heads = "".join(f"{state.label!s:>12}" for state in TaskState)
-        self._say(f"{'queue':{width}}{heads}   waiting since")
+        self.say(f"{'queue':{width}}{heads}   waiting since")
         for depth in found:
             counts = "".join(f"{depth.counts[state]:>12,}" for state in TaskState)
             row = f"{depth.queue:{width}}{counts}   {_waiting(depth)}"
-            self._say(row.rstrip())
+            self.say(row.rstrip())
 
     def _list(self, alias: str, names: list[str], options: dict[str, Any]) -> None:
         limit = FEW if options["limit"] is None else options["limit"]
@@ -156,17 +147,17 @@ class Command(BaseCommand):
             limit=limit + 1,
         )
         for task in found[:limit]:
-            self._say(str(task.id) if options["ids"] else _told(task))
+            self.say(str(task.id) if options["ids"] else _told(task))
         # Past a pipe: its ids may be what another command takes.
         if not found:
-            self.stderr.write("There is no such task.")
+            self.complain("There is no such task.")
         elif len(found) > limit:
-            self.stderr.write(f"There are more than {limit:,}; --limit shows more.")
+            self.complain(f"There are more than {limit:,}; --limit shows more.")
 
     def _on_queue(self, store: Store, action: str, name: str) -> None:
         done, unchanged = ON_QUEUES[action]
         took_effect = getattr(store, action)(name)
-        self._say(f"Queue {clean_line(name)} {done if took_effect else unchanged}.")
+        self.say(f"Queue {clean_line(name)} {done if took_effect else unchanged}.")
 
     def _on_task(self, store: Store, action: str, name: str) -> None:
         backend: DatabaseBackend = store.backend
@@ -183,7 +174,7 @@ class Command(BaseCommand):
             elif action == "retry" and backend.is_of_a_job(name):
                 refused = OF_A_JOB
             raise CommandError(f"Task {name} {refused}.")
-        self._say(f"Task {name} {done}.")
+        self.say(f"Task {name} {done}.")
 
 
 def _refuse_options_of_lists(action: str, options: dict[str, Any]) -> None:

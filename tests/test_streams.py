@@ -1,4 +1,4 @@
-"""What is said to nobody."""
+"""What is said, and what is said to nobody."""
 
 import io
 import os
@@ -7,7 +7,7 @@ from typing import TextIO
 
 import pytest
 
-from errands.worker.saying import finish_saying, flush, say
+from errands.streams import finish_saying, flush, say
 
 
 @pytest.fixture
