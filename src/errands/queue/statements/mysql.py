@@ -80,10 +80,11 @@ FROM JSON_TABLE(%s, '$[*]' COLUMNS (
 )) AS c ORDER BY c.position
 """
 
-# The ids follow the calls, the locks of the unique index follow the keys: rows
-# are inserted marked, with their key among the errors, and take it afterwards.
 LIVE = "SELECT unique_key FROM errands_task WHERE unique_key IN ({keys})"
 KEYS_AT_ONCE = 1000
+
+# The ids follow the calls, the locks of the unique index follow the keys: rows
+# are inserted marked, with their key among the errors, and take it afterwards.
 MARKED = "FORCE INDEX (errands_task_running)"
 TAKE_KEYS = f"""
 UPDATE IGNORE errands_task {MARKED}
