@@ -127,7 +127,7 @@ class Enqueueing(NamedTuple):
         is_unique = rows[0].unique_key is not None
         if len(rows) == 1:
             with statements.cursor(connection) as cursor:
-                if statements.insert_one(cursor, shared, rows[0]) or not is_unique:
+                if statements.insert_one(cursor, shared, rows[0]):
                     return {}
         if is_unique:
             # Nobody can end in between what is not committed yet.

@@ -306,8 +306,10 @@ class PostgreSQLStatements(Statements):
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
     ) -> bool:
         """Insert one row, planned."""
-        insert = INSERT_ONE if call.unique_key is None else INSERT_ONE_UNLESS_LIVE
-        cursor.execute(insert, [*call, *row])
+        if call.unique_key is None:
+            cursor.execute(INSERT_ONE, [*call, *row])
+            return True
+        cursor.execute(INSERT_ONE_UNLESS_LIVE, [*call, *row])
         return bool(cursor.rowcount)
 
     def insert_many(
