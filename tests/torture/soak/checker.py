@@ -22,6 +22,8 @@ OUTAGE_SECONDS = 5.0
 HEARTBEAT_SECONDS, GAP_SECONDS = 0.5, 1.0
 RECENT_SECONDS = 30.0
 BEFORE_SECONDS = 1.0
+# A task notes that it ends its process; until it has, other threads begin tasks.
+EXIT_SECONDS = 0.5
 EXAMPLES = 10
 SLOWEST = 3
 BARS = (
@@ -89,7 +91,8 @@ class Checker:
         for event in sorted(events, key=lambda event: event.at):
             self.of[event.task][event.kind].append(event)
             if event.kind == "X":
-                self.deaths.setdefault(event.pid, (event.at, event.at))
+                ended = event.at + EXIT_SECONDS
+                self.deaths.setdefault(event.pid, (event.at, ended))
 
     def check(self, *, max_attempts: int) -> Verdict:
         """Judge every task."""

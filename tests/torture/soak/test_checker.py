@@ -70,6 +70,16 @@ def test_a_process_works_on_until_it_has_died() -> None:
     assert before.broken == ["unexplained_duplicates"]
 
 
+def test_so_does_one_that_a_task_ends_by_itself() -> None:
+    just_before = attempt("X", token=1, pid=7, at=1.9)
+    long_before = attempt("X", token=1, pid=7, at=1.4)
+
+    assert judged(just_before, *CUT_SHORT, *SECOND, token=2).broken == []
+    assert judged(long_before, *CUT_SHORT, *SECOND, token=2).broken == [
+        "unexplained_duplicates"
+    ]
+
+
 def test_a_second_start_before_the_lease_is_over_is_unexplained() -> None:
     early = judged(*CUT_SHORT, *SECOND, token=2, leases={7: [(1000.0, 1009.1)]})
     late = judged(*CUT_SHORT, *SECOND, token=2, leases={7: [(1000.0, 1008.9)]})

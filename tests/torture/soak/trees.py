@@ -40,10 +40,15 @@ def children_of(pid: int) -> list[int]:
 def has_died(pid: int) -> bool:
     """Return whether no thread of a process can run another line."""
     with suppress(OSError):
-        threads = list(Path(f"/proc/{pid}/task").iterdir())
-        states = [(one / "stat").read_text().rpartition(") ")[2][0] for one in threads]
-        return all(state in "ZX" for state in states)
+        return not any(map(_lives, Path(f"/proc/{pid}/task").iterdir()))
     return True
+
+
+def _lives(thread: Path) -> bool:
+    """Return whether a thread lives; one may end while the others are looked at."""
+    with suppress(OSError):
+        return (thread / "stat").read_text().rpartition(") ")[2][0] not in "ZX"
+    return False
 
 
 class Tree:
