@@ -8,7 +8,7 @@ from uuid import UUID
 from errands.queue.states import ResultStatus, TaskState
 
 CRASHES, RELEASES = 2, 2
-KEEP_SUCCEEDED, KEEP_FAILED = 950, 1950
+KEEP_SUCCEEDED, KEEP_FAILED = 350, 750
 
 
 @dataclass
