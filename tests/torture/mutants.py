@@ -117,6 +117,7 @@ MUTANTS = [
         SQLITE,
         DROPPED,
         DROPPED.replace("(id, token)", "id").replace(", json_extract(value, '$[1]')", ""),
+        caught_by=[RACES, MACHINE],
     ),
     Mutant("requeue forgets the token", SQLITE, REQUEUED, "[0]')"),
     Mutant("requeue forgets the state", SQLITE, AND_RUNNING, "\n    AND NOT"),
@@ -183,6 +184,7 @@ MUTANTS = [
         SQLITE,
         "finished_at < %s AND expires_at IS NULL",
         "%s > '' AND expires_at IS NULL",
+        caught_by=[RACES, MACHINE],
     ),
     Mutant(
         "cancel takes what runs",

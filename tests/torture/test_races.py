@@ -2,12 +2,13 @@
 
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from threading import Barrier
 
 import pytest
 from django.db import connections
 
-from errands.queue.models import TaskRow
+from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import TaskState
 from errands.queue.store import Store
 from errands.tasks.outcomes import Interrupted, Succeeded
@@ -17,6 +18,7 @@ from tests.torture.world import Worker
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CLAIMERS, TASKS, LIMIT = 4, 120, 3
+LONG_AGO = datetime(2001, 1, 1, tzinfo=UTC)
 
 
 def drained(store: Store, *, most: int) -> list[list[int]]:
@@ -79,3 +81,29 @@ def test_what_must_not_start_twice_is_given_to_no_second_worker() -> None:
     first.settle(claim, Interrupted())
 
     assert second.claim("*", 1) == []
+
+
+def test_a_worker_that_lost_its_lease_drops_nothing_that_another_one_runs() -> None:
+    tasks.unkept.enqueue()
+    store = Store("default")
+    zombie, heir = Worker(store, 0), Worker(store, 0)
+    (stale,) = zombie.claim("*", 1)
+    store.release([stale])
+    (claim,) = heir.claim("*", 1)
+
+    assert not zombie.settle(stale, Succeeded(None))
+    assert TaskRow.objects.get().state == TaskState.RUNNING
+    assert heir.settle(claim, Succeeded(None))
+    assert not TaskRow.objects.exists()
+
+
+def test_only_results_that_are_old_enough_are_pruned() -> None:
+    store, worker = Store("default"), Worker(Store("default"), 0)
+    tasks.plain.enqueue_many([((), {})] * 3)
+    old, *young = worker.claim("*", 3)
+    for claim in (old, *young):
+        worker.settle(claim, Succeeded(None))
+    ResultRow.objects.filter(id=old.id).update(finished_at=LONG_AGO)
+
+    assert store.prune() == 1
+    assert {row.id for row in ResultRow.objects.all()} == {claim.id for claim in young}
