@@ -28,7 +28,7 @@ def test_a_site_that_is_set_up_hears_nothing() -> None:
     assert check_jobs() == []
 
 
-def test_a_queue_that_the_backend_does_not_have_is_an_error(settings: Settings) -> None:
+def test_a_queue_that_the_backend_does_not_have_is_a_warning(settings: Settings) -> None:
     settings.TASKS = {"default": {"BACKEND": DATABASE, "QUEUES": ["default"]}}
 
     (message,) = check_jobs()
@@ -43,28 +43,26 @@ def test_a_queue_that_the_backend_does_not_have_is_an_error(settings: Settings) 
     )
 
 
-def test_a_backend_that_is_not_defined_is_an_error(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(
+    ("name", "value", "hint"),
+    [
+        (
+            "backend",
+            "attic",
+            "Scripted.backend is an alias of TASKS: default, dummy, immediate.",
+        ),
+        ("queue_name", "a*", "Look at what Scripted says, and at TASKS['default']."),
+    ],
+)
+def test_what_no_start_could_do_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, hint: str
 ) -> None:
-    monkeypatch.setattr(Scripted, "backend", "attic")
+    monkeypatch.setattr(Scripted, name, value)
 
     (message,) = check_jobs()
 
     assert message.id == "errands.W005"
-    assert message.hint == (
-        "Scripted.backend is an alias of TASKS: default, dummy, immediate."
-    )
-
-
-def test_a_queue_that_no_worker_could_name_is_an_error(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(Scripted, "queue_name", "a*")
-
-    (message,) = check_jobs()
-
-    assert message.id == "errands.W005"
-    assert message.hint == "Look at what Scripted says, and at TASKS['default']."
+    assert message.hint == hint
 
 
 def test_a_site_that_has_forgotten_the_pages_is_told_the_line(

@@ -62,6 +62,25 @@ def test_of_a_child_that_we_kill_nothing_is_to_blame(tmp_path, child, blamed, ca
     stopping.slots.close()
 
 
+@pytest.mark.parametrize(
+    ("code", "blamed"),
+    [(1, frozenset()), (-11, frozenset({7}))],
+    ids=["it left", "it crashed"],
+)
+def test_who_leaves_when_told_to_has_not_been_killed(tmp_path, code, blamed):
+    stopping = Place(tmp_path / "slots", WorkerOptions())
+    stopping.slots.prepare(uuid4())
+    stopping.slots.start(0, 7)
+    stopping._process = Child(code)
+
+    stopping.order(b"")
+    loss = stopping.bury()
+
+    assert loss is not None
+    assert loss.started == blamed
+    stopping.slots.close()
+
+
 def test_pauses_between_children_double_to_half_a_minute(tmp_path: Path, monkeypatch):
     monkeypatch.setattr(place.time, "monotonic", lambda: 5.0)
     crashing = Place(tmp_path / "slots", WorkerOptions())

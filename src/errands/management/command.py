@@ -11,7 +11,7 @@ class Command(BaseCommand):
     """A command that does its work whoever still listens."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        # The base class keeps them.
+        # First: the base class takes the streams there are, and keeps them.
         open_missing_streams()
         super().__init__(*args, **kwargs)
 

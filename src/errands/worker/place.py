@@ -75,6 +75,7 @@ class Place:
         self._silence = Silence(self.slots)
         self._killed_for = ""
         self._killed_ns = 0
+        self._is_told = False
 
     @property
     def name(self) -> str:
@@ -94,7 +95,7 @@ class Place:
     def start(self) -> None:
         """Start a child under a fresh id; ``OSError`` where the system refuses."""
         self.slots.prepare(uuid4())
-        self._killed_for = ""
+        self._killed_for, self._is_told = "", False
         lifeline = Lifeline()
         try:
             self._process = self._begin(lifeline.reader)
@@ -108,6 +109,7 @@ class Place:
 
     def order(self, order: bytes) -> None:
         """Tell the child to stop, through its lifeline."""
+        self._is_told = True
         if self._lifeline:
             self._lifeline.order(order)
 
@@ -151,7 +153,9 @@ class Place:
             overdue = frozenset(self.slots.overdue(self._killed_ns))
             return Loss(worker_id, name, OVERDUE, overdue=overdue)
         cause = self._killed_for or cause_of_death(code or 0)
-        started = () if cause == UNWILLING else self.slots.started
+        # Told to stop, it leaves also where it could not give back what it had started.
+        has_left = self._is_told and (code or 0) >= 0
+        started = () if has_left or cause == UNWILLING else self.slots.started
         return Loss(worker_id, name, cause, started=frozenset(started))
 
     def next_pause(self) -> float:

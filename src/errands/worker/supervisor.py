@@ -216,8 +216,8 @@ class Supervisor:
         """Take back what a dead child held.
 
         What it had started may have killed it and costs a crash, except when
-        we killed it ourselves because it would not stop. Receivers are told
-        here, so here the tasks have to be known.
+        it left since we had told it to, or we killed it because it would not.
+        Receivers are told here, so here the tasks have to be known.
         """
         try:
             if loss.started or loss.overdue:
