@@ -3,6 +3,7 @@
 import timeit
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pytest
 
@@ -233,6 +234,12 @@ def test_a_total_that_is_a_text_is_refused(progress: ProgressWriter) -> None:
         TypeError, match=r"progress\.total is 'x'; it is 0 or more, or No"
     ):
         progress.total = "x"  # type: ignore[assignment]
+
+
+def test_a_total_may_be_what_a_sum_over_a_column_is(progress: ProgressWriter) -> None:
+    progress.total = Decimal(5)  # type: ignore[assignment]
+
+    assert progress.total == 5
 
 
 def test_a_negative_total_is_refused(progress: ProgressWriter) -> None:

@@ -10,6 +10,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable
+from decimal import Decimal
 from numbers import Real
 from threading import RLock, Timer
 from typing import Protocol
@@ -106,7 +107,7 @@ class ProgressWriter:
     @total.setter
     def total(self, total: int | None) -> None:
         given: object = total
-        if not isinstance(given, Real | None):
+        if not isinstance(given, Real | Decimal | None):
             raise TypeError(f"progress.total is {given!r:.50}; it is 0 or more, or None.")
         if total is not None and not total >= 0:  # nor may it be NaN
             raise ValueError(f"progress.total is {total!r}; it is 0 or more, or None.")
