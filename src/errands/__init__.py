@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from errands.tasks.signals import task_discarded, task_rescued, task_retrying
     from errands.tasks.sweeps import sweep
     from errands.tasks.task import Task
-    from errands.worker.embedded import start_worker, with_worker
+    from errands.worker.embedding.embedded import start_worker, with_worker
     from errands.worker.working_off import work_off
 
 _HOMES = {
@@ -62,7 +62,7 @@ _HOMES = {
     "errands.tasks.signals": ("task_discarded", "task_rescued", "task_retrying"),
     "errands.tasks.sweeps": ("sweep",),
     "errands.tasks.task": ("Task",),
-    "errands.worker.embedded": ("start_worker", "with_worker"),
+    "errands.worker.embedding.embedded": ("start_worker", "with_worker"),
     "errands.worker.working_off": ("work_off",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -24,7 +24,7 @@ class ErrandsConfig(AppConfig):
         from errands.reporting import mail
         from errands.runs import reconcile
         from errands.tasks import ending
-        from errands.worker.development import start_with_runserver
+        from errands.worker.embedding.development import start_with_runserver
 
         ending.connect()
         mail.connect()

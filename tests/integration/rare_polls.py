@@ -5,7 +5,8 @@ With one look an hour, whatever is noticed sooner was told of.
 
 from datetime import timedelta
 
-from errands.worker import bell, courier, upkeep, workplace
+from errands.worker import courier, upkeep, workplace
+from errands.worker.waking import bell
 
 RARELY = timedelta(hours=1)
 

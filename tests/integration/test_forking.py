@@ -16,7 +16,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::errands.queue.backend.UnfindableTask"),
 ]
 
-COPY, NEW = "django worker", "errands.worker.child"
+COPY, NEW = "django worker", "errands.worker.supervising.child"
 SETTINGS = """
 from tests.integration.settings import *
 

@@ -9,6 +9,7 @@ from django.db import connection, connections, transaction
 from django.db.utils import ConnectionHandler
 
 from errands.worker import connections as worker_connections
+from errands.worker.attempts.mysql_sessions import closed_when_cut_off
 from errands.worker.connections import (
     callers_transactions,
     clean_connections,
@@ -16,7 +17,6 @@ from errands.worker.connections import (
     renew_after_outage,
     renew_connections,
 )
-from errands.worker.mysql_sessions import closed_when_cut_off
 from errands.worker.outage import turns
 from tests.testapp.models import Account
 from tests.worker import cutting

@@ -507,7 +507,7 @@ def test_a_limit_counts_attempts(remembering: RememberingStore, workplace, heart
 
 @pytest.fixture
 def rare_polls(monkeypatch) -> None:
-    monkeypatch.setattr("errands.worker.bell.LONGEST_SLEEP", timedelta(hours=1))
+    monkeypatch.setattr("errands.worker.waking.bell.LONGEST_SLEEP", timedelta(hours=1))
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from errands.queue.selection import Selection
 from errands.tasks.outcomes import Succeeded
 from errands.worker import courier as courier_module
 from errands.worker import floor as floor_module
-from errands.worker.attempts import Attempts
+from errands.worker.attempts.making import Attempts
 from errands.worker.courier import Courier
 from errands.worker.executor import Executor
 from errands.worker.floor import Floor

@@ -20,9 +20,9 @@ from errands.queue.claims import Claim
 from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Succeeded
-from errands.worker import leftovers
-from errands.worker.attempt import Attempt
-from errands.worker.attempts import Attempts, _alone
+from errands.worker.attempts import leftovers
+from errands.worker.attempts.attempt import Attempt
+from errands.worker.attempts.making import Attempts, _alone
 from errands.worker.executor import Executor
 from errands.worker.loop import Loop
 from errands.worker.options import WorkerOptions

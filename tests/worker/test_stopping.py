@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from errands.worker.lifeline import AT_ONCE, STOP, follow
 from errands.worker.stopping import Stop
+from errands.worker.supervising.lifeline import AT_ONCE, STOP, follow
 
 
 class Clock:

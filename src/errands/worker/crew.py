@@ -19,7 +19,7 @@ from django.db import Error
 from errands.queue.liveness import WorkerIdentity
 from errands.queue.store import Store
 from errands.text import clean_line
-from errands.worker.attempts import Attempts
+from errands.worker.attempts.making import Attempts
 from errands.worker.courier import Courier
 from errands.worker.executor import Executor
 from errands.worker.heartbeat import Heartbeat
@@ -31,7 +31,7 @@ from errands.worker.slots import Slots
 from errands.worker.stopping import Stop
 from errands.worker.sweeper import Sweeper
 from errands.worker.upkeep import Upkeep
-from errands.worker.waking import Waker
+from errands.worker.waking.waker import Waker
 from errands.worker.workplace import Workplace
 
 logger = logging.getLogger("errands.worker")

@@ -4,7 +4,7 @@ import threading
 
 from errands.queue.claims import Claim
 from errands.worker.announcing import Announcer
-from errands.worker.attempts import Attempts
+from errands.worker.attempts.making import Attempts
 from errands.worker.loop import Loop
 from errands.worker.workplace import Attempted, Workplace
 

@@ -21,10 +21,10 @@ from typing import Any
 from weakref import WeakSet
 
 from errands.tasks.outcomes import Interrupted
-from errands.worker import leftovers
-from errands.worker.attempt import Attempt
-from errands.worker.attempts import Attempts
-from errands.worker.cancelling import AttemptTask
+from errands.worker.attempts import leftovers
+from errands.worker.attempts.attempt import Attempt
+from errands.worker.attempts.cancelling import AttemptTask
+from errands.worker.attempts.making import Attempts
 from errands.worker.workplace import Attempted, Workplace
 
 logger = logging.getLogger("errands.worker")

@@ -28,8 +28,8 @@ from errands.queue.store import Store
 from errands.queue.suspects import claim_suspect
 from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Outcome
 from errands.worker.announcing import Announcer
-from errands.worker.attempts import Attempts
-from errands.worker.ctrl_c import CtrlC
+from errands.worker.attempts.ctrl_c import CtrlC
+from errands.worker.attempts.making import Attempts
 from errands.worker.options import WorkerOptions
 from errands.worker.slots import Slots
 from errands.worker.stopping import Stop

@@ -23,9 +23,9 @@ from errands.queue.suspects import suspects_wait
 from errands.queue.waking import wake
 from errands.tasks.sweeps import run_sweeps
 from errands.worker.announcing import Announcer
+from errands.worker.attempts.oversight import relay_cancels
 from errands.worker.connections import clean_connections, renew_after_outage
 from errands.worker.outage import Outage
-from errands.worker.oversight import relay_cancels
 from errands.worker.workplace import UPKEEP_POLL_SECONDS, Workplace
 
 logger = logging.getLogger("errands.worker")

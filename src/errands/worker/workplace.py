@@ -10,11 +10,11 @@ from django.tasks import TaskResult
 from errands.queue.claims import Claim, Settlement
 from errands.queue.store import Store
 from errands.tasks.interrupting import Control
-from errands.worker.bell import Bell, Bells
 from errands.worker.floor import Floor
 from errands.worker.options import WorkerOptions
 from errands.worker.slots import Slots
 from errands.worker.stopping import Stop
+from errands.worker.waking.bell import Bell, Bells
 
 # Unasked, while no waker is at work.
 COURIER_POLL_SECONDS, UPKEEP_POLL_SECONDS = 0.25, 1.0

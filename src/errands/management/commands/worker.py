@@ -11,7 +11,7 @@ from errands.management import command
 from errands.streams import finish_saying
 from errands.worker.misconfigured import WorkerBroken
 from errands.worker.options import WorkerOptions, add_arguments
-from errands.worker.supervisor import Supervisor
+from errands.worker.supervising.supervisor import Supervisor
 
 
 class Command(command.Command):

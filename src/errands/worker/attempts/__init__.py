@@ -1,0 +1,1 @@
+"""One attempt, from the claim to how it ended, and nothing of it left behind."""

@@ -1,0 +1,1 @@
+"""A worker that lives with the process that serves the site."""
