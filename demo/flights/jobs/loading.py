@@ -46,7 +46,7 @@ class LoadFlights(Job):
         self.progress.total = dataset.TOTAL
         self.progress.advance(done)
         missing = (flight(line, row) for line, row in dataset.flights(after=done))
-        for batch in batched(missing, BATCH, strict=False):
+        for batch in batched(missing, BATCH):
             Flight.objects.bulk_create(batch)
             self.progress.advance(len(batch))
         return Redirect("flights:home")
