@@ -31,6 +31,12 @@ def test_an_unknown_key_is_refused_with_the_one_that_was_meant():
     )
 
 
+def test_a_key_in_lower_case_is_refused_with_the_one_that_was_meant():
+    assert refusal({"lease": timedelta(minutes=1)}) == (
+        "Unknown setting 'lease' in ERRANDS. Did you mean 'LEASE'?"
+    )
+
+
 @override_settings(ERRANDS={"LEASE": 30})
 def test_a_value_of_the_wrong_type_is_refused():
     with pytest.raises(ImproperlyConfigured) as error:
@@ -52,6 +58,26 @@ def test_a_value_of_the_wrong_type_is_refused():
         ("BASE_URL", "shop.example", "scheme and host, such as 'https://shop.example'"),
         ("BASE_URL", "https://", "scheme and host, such as 'https://shop.example'"),
         ("BASE_URL", "http://[", "scheme and host, such as 'https://shop.example'"),
+        (
+            "BASE_URL",
+            "https://shop.example:99999",
+            "scheme and host, such as 'https://shop.example'",
+        ),
+        (
+            "BASE_URL",
+            "http://shop.example:port",
+            "scheme and host, such as 'https://shop.example'",
+        ),
+        (
+            "BASE_URL",
+            "https://shop.example\n",
+            "scheme and host, such as 'https://shop.example'",
+        ),
+        (
+            "BASE_URL",
+            "https://shop .example",
+            "scheme and host, such as 'https://shop.example'",
+        ),
     ],
 )
 def test_a_value_that_means_nothing_is_refused_with_what_is_taken(key, value, takes):

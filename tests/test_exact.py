@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from errands.queue.models import QueueRow
 from errands.queue.store import Store
-from tests.queue.conftest import Hand
+from tests.queue.conftest import ManualWorker
 from tests.testapp import tasks
 
 LOOK_ALIKE = ["mail", "Mail", "máil", "mail ", "ｍail"]
@@ -29,7 +29,7 @@ def test_a_queue_is_claimed_by_its_very_name():
     for name in ("mail", "Mail", "máil"):
         tasks.nothing.using(queue_name=name).enqueue()
 
-    claims = Hand(Store("default")).claim("Mail")
+    claims = ManualWorker(Store("default")).claim("Mail")
 
     assert [claim.queue for claim in claims] == ["Mail"]
 

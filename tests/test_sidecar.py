@@ -16,8 +16,8 @@ import pytest
 from django.db import Error, OperationalError, connections
 
 from errands import sidecar as module
-from errands.queue import liveness
-from errands.queue.liveness import WorkerIdentity
+from errands.queue.living import liveness
+from errands.queue.living.liveness import WorkerIdentity
 from errands.sidecar import Sidecar, close_sidecars, remove_orphans, sidecar
 
 LEASE = timedelta(minutes=1)

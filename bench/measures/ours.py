@@ -82,14 +82,14 @@ def _p95_of_claims() -> float:
     from django.utils import timezone
 
     from bench.errands_tasks import nothing
+    from errands.queue.claiming.picking import QueuePicker
+    from errands.queue.claiming.selection import Selection
     from errands.queue.claims import Settlement
-    from errands.queue.picking import Picker
-    from errands.queue.selection import Selection
     from errands.queue.store import Store
     from errands.tasks.outcomes import Succeeded
 
     store, worker = Store("default"), uuid4()
-    picker = Picker(store, Selection())
+    picker = QueuePicker(store, Selection())
     durations = []
     for _ in range(CLAIMS):
         nothing.enqueue()

@@ -171,7 +171,7 @@ def settings() -> Settings:
 
 def _checked(key: Any, value: Any, kinds: dict[str, type]) -> Any:
     if key not in kinds:
-        hint = did_you_mean(key, kinds) or f" Known: {', '.join(kinds)}."
+        hint = did_you_mean(str(key).upper(), kinds) or f" Known: {', '.join(kinds)}."
         raise ImproperlyConfigured(f"Unknown setting {key!r} in ERRANDS.{hint}")
     kind = kinds[key]
     given = tuple(value) if kind is tuple and isinstance(value, list) else value
@@ -191,11 +191,15 @@ def _is_module_name(name: Any) -> bool:
 
 
 def _has_scheme_and_host(url: str) -> bool:
+    if not url.isprintable() or " " in url:
+        return False
     try:
         address = urlsplit(url)
-        return address.scheme in {"http", "https"} and bool(address.hostname)
+        # Asked for, a port that no address can have raises.
+        is_reachable = bool(address.hostname) and address.port != 0
     except ValueError:
         return False
+    return is_reachable and address.scheme in {"http", "https"}
 
 
 def _forget(*, setting: str, **kwargs: Any) -> None:

@@ -147,3 +147,13 @@ def test_an_annotation_is_described_in_words() -> None:
     assert describe(Annotated[date | None, "since"]) == (
         "a date such as 2026-12-31 or nothing"
     )
+
+
+@pytest.mark.parametrize("text", [None, 1.5, b"5", ["5"]])
+def test_what_is_no_text_is_refused_as_that(text):
+    with pytest.raises(TypeError) as refused:
+        parse(int, text)
+
+    assert str(refused.value) == (
+        f"parse() got {text!r}; it takes a text, as somebody typed it."
+    )

@@ -18,7 +18,7 @@ from django.utils import timezone
 from errands.doctor import database, site, work
 from errands.doctor.findings import Finding, Level, examine, ok
 from errands.jobs.job import Job
-from errands.queue import liveness
+from errands.queue.living import liveness
 from errands.queue.models import TaskRow
 from errands.queue.store import Store
 from errands.sidecar import sidecar

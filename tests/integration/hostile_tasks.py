@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from multiprocessing.synchronize import Event
@@ -127,6 +128,17 @@ def terminate_fork() -> int | None:
     code = process.exitcode
     process.kill()
     return code
+
+
+_pools: list[ProcessPoolExecutor] = []
+
+
+@task(max_attempts=1)
+def keep_a_pool() -> int:
+    """Start a process in a pool that is kept for later."""
+    forking = multiprocessing.get_context("fork")
+    _pools.append(ProcessPoolExecutor(1, mp_context=forking))
+    return _pools[-1].submit(os.getpid).result(60)
 
 
 @task(max_attempts=1)
@@ -283,6 +295,22 @@ def hang_the_log() -> int:
     """Let nobody flush the log any more."""
     logging.getLogger().addHandler(HangingHandler())
     return os.getpid()
+
+
+class StuckHandler(logging.Handler):
+    """Waits for somebody who does not read."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        time.sleep(3600)
+
+
+@task(max_attempts=1)
+def hold_in_spite_of_all(directory: str) -> None:
+    """Go on for ever, in a process that hangs where it would log that."""
+    logging.getLogger("errands.worker").addHandler(StuckHandler())
+    Path(directory, "started").write_text(str(os.getpid()))
+    while True:
+        time.sleep(GLANCE_SECONDS)
 
 
 class RefusingHandler(logging.Handler):

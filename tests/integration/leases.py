@@ -7,7 +7,7 @@ stands still for a moment would take from workers that live.
 from datetime import timedelta
 from uuid import UUID
 
-from errands.queue import liveness
+from errands.queue.living import liveness
 from errands.queue.models import WorkerRow
 from errands.sidecar import sidecar
 from tests.integration.processes import eventually

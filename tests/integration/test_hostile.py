@@ -9,8 +9,8 @@ import pytest
 from django.db import connection
 from django.tasks import Task, TaskResultStatus
 
+from errands.queue.living.processes import process_boot
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.processes import process_boot
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.capabilities import cancel
 from tests.integration import hostile_tasks

@@ -1,6 +1,7 @@
 """PostgreSQL goes away under load and comes back; the worker is left alone."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -26,6 +27,14 @@ pytestmark = [pytest.mark.quiet, pytest.mark.timeout(600 + 2 * AWAY_SECONDS)]
 ENQUEUE = f"""
 from tests.testapp.tasks import nothing
 nothing.enqueue_many([((), {{}})] * {TASKS})
+"""
+# A session that was opened after the lock was taken, and waits for it.
+ASKS_SINCE = """
+SELECT count(*) FROM pg_stat_activity AS waits WHERE wait_event_type = 'Lock'
+AND backend_start > (
+    SELECT max(xact_start) FROM pg_stat_activity
+    WHERE pid = ANY(pg_blocking_pids(waits.pid)) AND state = 'idle in transaction'
+)
 """
 LEASE_SECONDS = 4
 HOLD = """
@@ -165,3 +174,19 @@ def test_what_runs_outlives_an_outage_that_its_lease_does_not(
     eventually(lambda: site.count(done) == 2, "both have ended")
 
     assert site.count(f"{done} WHERE status = 1 AND crashes = 0 AND token = 1") == 2
+
+
+def test_a_worker_whose_database_does_not_answer_stops_when_it_is_told_to(
+    start_worker: StartWorker, site: Site
+):
+    worker = start_worker("--threads", "1", **site.environment).is_ready()
+    pid = site.count("SELECT pid FROM errands_worker")
+    with psycopg.connect(site.server.url) as other:
+        other.execute("LOCK TABLE errands_task")
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: site.count(ASKS_SINCE) > 0, "its supervisor would rescue")
+
+        worker.ask_to_stop()
+
+        assert worker.ends() == 0, worker.errors
+    assert "its rescue has to wait" in worker.errors

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.tasks import TaskResultStatus
 
+from errands.queue.living.processes import process_boot
 from errands.queue.models import ResultRow, TaskRow
 from errands.queue.states import TaskState
 from tests.integration import hostile_tasks
@@ -205,6 +206,36 @@ def test_a_process_that_somebody_else_stops_is_replaced(
         result.refresh()
     assert later.return_value not in {result.return_value for result in stopped}
     assert not ResultRow.objects.exclude(crashes=0, attempt=1).exists()
+
+
+def test_a_process_that_hangs_does_not_outlive_its_supervisor_for_long(
+    start_worker: StartWorker, pid_in: PidIn, tmp_path: Path
+):
+    worker = start_worker("--threads", "1", "--grace", "0").is_ready()
+    hostile_tasks.hold_in_spite_of_all.enqueue(str(tmp_path))
+    pid = pid_in()
+
+    worker.process.kill()
+    eventually(lambda: not process_boot(pid), "it ends all the same", within=30)
+
+    (left,) = TaskRow.objects.all()
+    assert left.state == TaskState.RUNNING
+
+
+def test_processes_that_a_task_has_left_in_a_pool_end_with_its_process(
+    start_worker: StartWorker,
+):
+    worker = start_worker("--threads", "1").is_ready()
+    result = hostile_tasks.keep_a_pool.enqueue()
+    eventually(ResultRow.objects.exists, "it ended")
+    result.refresh()
+    had_lived = process_boot(result.return_value)
+
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0, worker.errors
+    assert had_lived
+    eventually(lambda: not process_boot(result.return_value), "it has gone", within=10)
 
 
 def test_a_process_that_grew_too_large_is_replaced(start_worker: StartWorker):

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, Permission, User
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.http import HttpRequest
@@ -83,6 +84,22 @@ def test_a_back_off_that_returns_no_seconds_is_refused_when_the_class_is_made() 
             backoff = exponential  # type: ignore[assignment]
 
 
+def test_a_back_off_written_as_a_method_is_refused_when_the_class_is_made() -> None:
+    with pytest.raises(TypeError) as refusal:
+
+        class Bound(Base):
+            def backoff(self, exception: Exception, task_result: Any) -> float:  # type: ignore[override]
+                return 5
+
+    assert (
+        str(refusal.value)
+        .split(".backoff ")[1]
+        .startswith(
+            "is called with the exception and the result so far, and takes (self, "
+        )
+    )
+
+
 def test_an_async_perform_is_refused_when_the_class_is_made() -> None:
     with pytest.raises(TypeError, match="is async; a job's perform is a plain method"):
 
@@ -113,6 +130,7 @@ def test_a_perform_that_yields_is_refused_when_the_class_is_made() -> None:
         ("backend", None, "Wrong.backend is None; it takes a text"),
         ("priority", 500, "Wrong.priority is 500; it is a whole number from -100 to 100"),
         ("priority", "1", "Wrong.priority is '1'; it is a whole number from -100 to 100"),
+        ("priority", True, "Wrong.priority is True; it is a whole number from -100 to"),
         ("permission_required", 5, "permission_required is 5; it takes a permission su"),
         ("permission_required", (None,), r"permission_required is \(None,\); it takes a"),
     ],
@@ -191,6 +209,19 @@ def test_starting_writes_a_run_for_the_user_of_the_request(
     assert run.base_url == "http://shop.example"
     assert (run.title, run.state) == ("Ja", State.QUEUED)
     assert run.get_absolute_url() == f"/jobs/{run.pk}/"
+
+
+def test_an_async_view_starts_a_job_as_any_other(click: HttpRequest, ann: User) -> None:
+    account = Account.objects.create(name="Ada")
+
+    with override("de"):
+        run = async_to_sync(AccountReport.astart)(click, account)
+        named = async_to_sync(AccountReport.using(title="Named").astart)(click, account)
+
+    assert (run.owner, run.language, run.base_url) == (ann, "de", "http://shop.example")
+    assert (run.title, named.title) == ("Ja", "Named")
+    with pytest.raises(SignatureMismatch, match="sinse"):
+        async_to_sync(AccountReport.astart)(click, account, sinse=1)
 
 
 def test_an_aware_instant_is_taken_where_the_site_has_naive_ones(
@@ -275,6 +306,17 @@ def test_somebody_without_an_account_cannot_start_a_job(click: HttpRequest) -> N
         Scripted.start(click)
 
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("given", [None, 5, "x", Account(name="Ada")], ids=repr)
+def test_a_start_without_its_request_is_refused_as_that(given: Any) -> None:
+    with pytest.raises(TypeError) as refusal:
+        AccountReport.start(given, since="2026-01-01")
+
+    assert str(refusal.value) == (
+        f"AccountReport.start() got {type(given).__name__}; it takes the request first, "
+        "and then the arguments of perform. Without a request, use enqueue()."
+    )
 
 
 def test_a_job_with_a_permission_is_started_only_by_who_has_it(

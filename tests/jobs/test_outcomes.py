@@ -292,6 +292,26 @@ def test_a_download_of_what_is_no_text_is_refused_where_it_is_made(
         Download(**arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            [{"orders": 3}],
+            "Page(template={'orders': 3}): it takes the name of a template, or None.",
+        ),
+        ([5], "Page(template=5): it takes the name of a template, or None."),
+        (["a.html", 5], "Page(context=5): it takes a dict, or None."),
+    ],
+)
+def test_a_page_of_what_is_no_template_is_refused_where_it_is_made(
+    arguments: list[Any], message: str
+) -> None:
+    with pytest.raises(TypeError) as refusal:
+        Page(*arguments)
+
+    assert str(refusal.value) == message
+
+
 EVIL = [
     "//evil.example/",
     "https:evil.example",

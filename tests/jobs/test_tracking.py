@@ -78,6 +78,24 @@ def test_what_has_a_length_needs_no_total(
     assert set(totals) == {expected}
 
 
+@pytest.mark.parametrize("total", ["2", [].__len__], ids=["text", "method"])
+def test_a_total_that_is_no_number_is_refused_by_name(total: Any, play: Play) -> None:
+    told: list[str] = []
+
+    def script(job: Scripted) -> None:
+        for step in (
+            lambda: list(job.track([1], total=total)),
+            lambda: list(job.step("x").track([1], cursor=str, total=total)),
+        ):
+            with pytest.raises(TypeError) as refusal:
+                step()
+            told.append(str(refusal.value))
+
+    play(script)
+
+    assert told == [f"total is {total!r:.50}; it takes a number, or None."] * 2
+
+
 def test_two_tracks_share_one_bar_that_never_goes_back(play: Play) -> None:
     totals: list[int | None] = []
 

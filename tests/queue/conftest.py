@@ -9,17 +9,17 @@ from django.tasks import TaskResult
 from django.tasks.signals import task_finished
 
 from errands import instants
-from errands.queue import liveness, rescuing
+from errands.queue.claiming.selection import Selection
+from errands.queue.claiming.suspects import claim_suspect
 from errands.queue.claims import Claim, Settlement
-from errands.queue.selection import Selection
+from errands.queue.living import liveness, rescuing
 from errands.queue.store import Store
-from errands.queue.suspects import claim_suspect
 from errands.tasks.outcomes import AttemptError, Failed, Outcome, Succeeded
 
 LEASE = timedelta(seconds=30)
 
 
-class Hand:
+class ManualWorker:
     """One worker, moved step by step."""
 
     def __init__(self, store: Store) -> None:
@@ -77,13 +77,13 @@ def store() -> Store:
 
 
 @pytest.fixture
-def new_worker(store: Store) -> Callable[[], Hand]:
+def new_worker(store: Store) -> Callable[[], ManualWorker]:
     """Return a function that boots another worker."""
-    return lambda: Hand(store)
+    return lambda: ManualWorker(store)
 
 
 @pytest.fixture
-def worker(new_worker: Callable[[], Hand]) -> Hand:
+def worker(new_worker: Callable[[], ManualWorker]) -> ManualWorker:
     """Return a worker."""
     return new_worker()
 

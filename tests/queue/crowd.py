@@ -10,8 +10,8 @@ from uuid import uuid4
 from django.db import connections
 from django.utils import timezone
 
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Claim, Settlement
-from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.tasks.outcomes import AttemptError, Outcome, Retry, Succeeded
 from tests.testapp import tasks

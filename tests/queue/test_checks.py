@@ -61,6 +61,33 @@ def test_an_option_beside_options_is_an_error(monkeypatch):
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("QUEUE", "Did you mean 'QUEUES'?"),
+        ("queues", "Did you mean 'QUEUES'?"),
+        ("ENQUEUE_ON_COMMIT", "Known: BACKEND, QUEUES, OPTIONS."),
+    ],
+)
+def test_a_key_that_nobody_reads_is_an_error(monkeypatch, key, hint):
+    monkeypatch.setitem(task_backends["default"].params, key, ["mail"])
+
+    (message,) = task_backends["default"].check()
+
+    assert message.id == "errands.E001"
+    assert message.msg == f"Unknown key {key!r} in TASKS['default']. {hint}"
+
+
+def test_an_option_in_lower_case_is_refused_with_the_one_that_was_meant(monkeypatch):
+    monkeypatch.setitem(task_backends["default"].options, "database", "default")
+
+    (message,) = task_backends["default"].check()
+
+    assert message.msg == (
+        "Unknown option 'database' for TASKS['default']. Did you mean 'DATABASE'?"
+    )
+
+
 def test_a_database_that_commits_by_hand_is_an_error(monkeypatch):
     monkeypatch.setitem(connections["default"].settings_dict, "AUTOCOMMIT", False)
 

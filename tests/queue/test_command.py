@@ -429,10 +429,21 @@ def test_a_list_that_is_cut_says_so_beside_it():
     assert said.getvalue().count("\n") == 1
 
 
-def test_a_list_of_nothing_says_so(capsys):
-    assert queue("list", "--state", "lost") == ""
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--state", "lost"], "There is no such task.\n"),
+        (["mail"], "There is no such task.\n"),
+        (
+            ["--limit", "3"],
+            "Nothing waits, nothing runs; --state shows what has ended.\n",
+        ),
+    ],
+)
+def test_a_list_of_nothing_says_so(options, told, capsys):
+    assert queue("list", *options) == ""
 
-    assert capsys.readouterr().err == "There is no such task.\n"
+    assert capsys.readouterr().err == told
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from django.utils import timezone
 from errands import instants
 from errands.doctor import database, work
 from errands.doctor.findings import Level
-from errands.queue import liveness, rescuing
+from errands.queue.living import liveness, rescuing
 from errands.queue.models import QueueRow, ResultRow, TaskRow
 from errands.queue.states import TaskState
 from errands.tasks.outcomes import AttemptError, Retry, Snoozed

@@ -124,6 +124,19 @@ def test_a_message_in_the_broker_finds_the_task_under_its_old_name(module):
     assert vars(module)["send_receipt"].options.max_attempts == 4
 
 
+def test_a_message_for_a_function_that_has_changed_is_passed_on(module):
+    from celery import Celery
+
+    app = Celery("shop", set_as_current=True)
+    app.conf.task_always_eager = True
+
+    exec(example("Celery", 1), vars(module))  # noqa: S102 - our own guide
+
+    assert app.tasks["shop.tasks.charge"].delay(7).successful()
+    assert_enqueued(vars(module)["charge"], args=[7])
+    assert drain() == Drained(succeeded=1)
+
+
 def test_a_task_beside_its_function_is_called_after_it(module):
     exec(example("django-rq", 0), vars(module))  # noqa: S102 - our own guide
 

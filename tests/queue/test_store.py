@@ -20,9 +20,9 @@ from django.utils import timezone
 
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, UnknownTask
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Settlement, storable
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.selection import Selection
 from errands.queue.statements import statements_for
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store

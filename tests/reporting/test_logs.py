@@ -8,7 +8,7 @@ from django.tasks import TaskResult
 from django.tasks.signals import task_finished
 from django.utils import timezone
 
-from errands.queue.results import DatabaseTaskResult, New
+from errands.queue.looking.results import DatabaseTaskResult, New
 from errands.reporting.logs import TaskFilter
 from errands.tasks.context import TaskContext, attempting
 from errands.tasks.signals import tell

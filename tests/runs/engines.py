@@ -21,11 +21,11 @@ from django.utils import timezone
 from errands import instants
 from errands.conf import settings
 from errands.exceptions import TaskCancelled, TaskCrashed
-from errands.queue import liveness, rescuing
+from errands.queue.claiming.selection import Selection
+from errands.queue.claiming.suspects import claim_suspect
 from errands.queue.claims import Claim, Payload, Settlement
-from errands.queue.selection import Selection
+from errands.queue.living import liveness, rescuing
 from errands.queue.store import Store
-from errands.queue.suspects import claim_suspect
 from errands.tasks.attempt import Terms, perform
 from errands.tasks.interrupting import Control
 from errands.tasks.outcomes import (

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from django.tasks import task_backends
 
-from errands.queue import rescuing
+from errands.queue.living import rescuing
 from errands.runs import sweeps
 from errands.runs.models import Run
 from errands.runs.states import State

@@ -186,6 +186,19 @@ def test_a_broken_back_off_costs_no_attempt(accident: BaseException | None, capl
     assert "backoff of task id=" in caplog.text
 
 
+@pytest.mark.parametrize("returned", [timedelta(seconds=5), "5", nan], ids=repr)
+def test_a_back_off_that_returns_no_seconds_is_told_what_it_returned(returned, caplog):
+    outcome = judged_with(lambda exception, task_result: returned)
+
+    assert isinstance(outcome, Retry)
+    assert outcome.after == timedelta(seconds=60)
+    assert "raised; the next attempt is in 60 s" in caplog.text
+    assert (
+        f"TypeError: The back-off returned {returned!r}; it returns seconds as a number, "
+        "or None."
+    ) in caplog.text
+
+
 @pytest.mark.parametrize("seconds", [7, 7.0, Decimal(7), Fraction(7)])
 def test_a_back_off_returns_any_kind_of_number(seconds: Any):
     outcome = judged_with(lambda exception, task_result: seconds)

@@ -53,6 +53,7 @@ def test_settings_that_mean_nothing_are_refused(settings):
             "exponential(first=datetime.timedelta(seconds=5)): first is seconds as a",
         ),
         ({"jitter": "x"}, "exponential(jitter='x'): jitter is a share as a number, such"),
+        ({"first": True}, "exponential(first=True): first is seconds as a number, such"),
     ],
 )
 def test_settings_that_are_no_numbers_are_refused_by_name(settings, told):

@@ -119,6 +119,18 @@ def test_what_cannot_travel_is_refused_when_it_is_registered(name, changed, mess
     register_context("tenant", **options)
 
 
+def test_what_a_capture_raises_at_the_call_says_whose_it_is(monkeypatch):
+    unset = CarriedContext(ContextVar[str]("region").get, as_tenant)
+    monkeypatch.setitem(carried._registered, "region", unset)
+
+    with pytest.raises(LookupError) as error:
+        carried.capture()
+
+    assert error.value.__notes__ == [
+        "Raised by capture of the context 'region'; it returns None for nothing."
+    ]
+
+
 @pytest.mark.usefixtures("_tenants")
 def test_what_is_captured_must_be_a_text():
     with as_tenant(7), pytest.raises(TypeError) as refused:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from itertools import count
 
 import pytest
 
@@ -203,7 +204,10 @@ def test_no_exception_leaks_out_of_the_attempt_it_was_meant_for(shooter: Shooter
     """Nothing but ``run_interruptible`` may raise here, and only for its own."""
     ends = {"returned": 0, "interrupted": 0}
 
-    for number in range(ROUNDS):
+    # Starved by others, the shooter may need more rounds to hit at all.
+    for number in count():
+        if number >= ROUNDS and all(ends.values()):
+            break
         control, numbers = Control(), range(number % 400)
         shooter.target = control if number % 5 else None
         try:
@@ -214,9 +218,6 @@ def test_no_exception_leaks_out_of_the_attempt_it_was_meant_for(shooter: Shooter
         else:
             assert value == sum(numbers)
             ends["returned"] += 1
-
-    assert sum(ends.values()) == ROUNDS
-    assert min(ends.values()) > 0
 
 
 class LockWithShots:

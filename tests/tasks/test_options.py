@@ -35,8 +35,11 @@ def send_from(context: object, account: str) -> None:
 @pytest.mark.parametrize(
     ("options", "told"),
     [
-        ({"timeout": timedelta(0)}, "timeout is datetime.timedelta(0); it is a positive"),
-        ({"timeout": 30}, "timeout is 30; it is a positive timedelta"),
+        ({"timeout": timedelta(0)}, "timeout is datetime.timedelta(0); it takes a"),
+        (
+            {"timeout": 30},
+            "timeout is 30; it takes a positive timedelta, such as timedelta(minutes=2).",
+        ),
         ({"max_attempts": 0}, "max_attempts is 0; it is a whole number from 1"),
         ({"max_attempts": True}, "max_attempts is True; it is a whole number from 1"),
         ({"rate": ("partner", "100")}, "The rate '100' is not understood"),
@@ -81,6 +84,7 @@ def send_from(context: object, account: str) -> None:
         ({"priority": "high"}, "priority is 'high'; it takes a whole number from"),
         ({"priority": None}, "priority is None; it takes a whole number from"),
         ({"priority": math.nan}, "priority is nan; it takes a whole number from"),
+        ({"priority": True}, "priority is True; it takes a whole number from"),
         ({"backend": None}, "backend is None; it takes an alias of TASKS such as"),
         ({"takes_context": "yes"}, "takes_context is 'yes'; it takes True or False."),
         ({"takes_context": None}, "takes_context is None; it takes True or False."),
@@ -112,6 +116,12 @@ def send_from(context: object, account: str) -> None:
             "backoff is async, and nobody would await it. Pass a plain function, such as",
         ),
         ({"backoff": {OSError: wait_async}}, "backoff[OSError] is async, and nobody"),
+        (
+            {"backoff": lambda: 1},
+            "backoff is called with the exception and the result so far, and takes ().",
+        ),
+        ({"backoff": lambda a, b, c: 1}, "the result so far, and takes (a, b, c). Write"),
+        ({"backoff": {OSError: lambda *, a: 1}}, "backoff[OSError] is called with the"),
         ({"backoff": {"x": exponential()}}, "backoff holds 'x', not an exception class"),
         ({"at_most_once": True, "transactional": True}, "exclude each other"),
         (
@@ -121,6 +131,10 @@ def send_from(context: object, account: str) -> None:
         (
             {"timout": timedelta(1)},
             "Unknown task option 'timout'. Did you mean 'timeout'?",
+        ),
+        (
+            {"acks_late": True},
+            "Unknown task option 'acks_late'. Known: max_attempts, backoff, retry_on,",
         ),
     ],
 )

@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 import pytest
 from django.tasks import TaskResultStatus, task_backends
-from django.tasks.exceptions import InvalidTask
+from django.tasks.exceptions import InvalidTask, InvalidTaskBackend
 from django.test import override_settings
 from django.utils import timezone
 
@@ -86,7 +86,16 @@ def test_an_unknown_option_raises_where_the_task_is_defined():
 
 @pytest.mark.parametrize(
     ("elsewhere", "here"),
-    [("queue", "queue_name"), ("countdown", "run_after"), ("retries", "max_attempts")],
+    [
+        ("queue", "queue_name"),
+        ("countdown", "run_after"),
+        ("retries", "max_attempts"),
+        ("bind", "takes_context"),
+        ("ignore_result", "keep"),
+        ("rate_limit", "rate"),
+        ("soft_time_limit", "timeout"),
+        ("throws", "discard_on"),
+    ],
 )
 def test_what_other_queues_call_it_is_understood(elsewhere, here):
     with pytest.raises(TypeError, match=f"option '{elsewhere}'. Did you mean '{here}'"):
@@ -254,6 +263,63 @@ def test_a_call_that_is_no_pair_is_named_by_its_number(call, kinds):
 
     assert str(refused.value) == (
         f"call 1 is {kinds}; it takes (args, kwargs) such as ((account,), {{}})."
+    )
+
+
+@pytest.mark.parametrize(
+    ("calls", "kind"), [(5, "int"), (None, "NoneType"), (object, "type")]
+)
+def test_many_calls_that_are_none_are_refused_by_their_type(calls, kind):
+    with pytest.raises(TypeError) as refused:
+        tasks.add.enqueue_many(calls)
+
+    assert str(refused.value) == (
+        f"enqueue_many() got {kind}; it takes a list of calls, each (args, kwargs) such "
+        "as ((account,), {})."
+    )
+
+
+def test_what_raises_while_calls_are_made_is_told_as_it_is():
+    def calls():
+        yield (1,), {}
+        raise TypeError("of the site")
+
+    with pytest.raises(TypeError, match=r"^of the site$"):
+        tasks.add.enqueue_many(calls())
+
+
+def test_of_many_calls_the_one_that_does_not_fit_is_numbered():
+    with pytest.raises(SignatureMismatch) as mismatch:
+        tasks.add.enqueue_many([((1,), {}), ((), {})])
+    with pytest.raises(ArgumentError) as refused:
+        tasks.echo.enqueue_many([((object(),), {})])
+
+    assert mismatch.value.__notes__ == ["It is call 1 of enqueue_many()."]
+    assert refused.value.__notes__ == ["It is call 0 of enqueue_many()."]
+
+
+@pytest.mark.parametrize(
+    ("alias", "told"),
+    [
+        ("defualt", "TASKS has no 'defualt'. Did you mean 'default'?"),
+        ("x", "TASKS has no 'x'. Known: default, immediate, dummy."),
+    ],
+)
+def test_a_backend_that_tasks_does_not_have_is_refused_with_those_it_has(alias, told):
+    with pytest.raises(InvalidTaskBackend) as refused:
+        tasks.add.using(backend=alias)
+
+    assert str(refused.value) == told
+
+
+@pytest.mark.parametrize("function", ["mail", 5, True, ["mail"]])
+def test_what_is_no_function_is_no_task(function):
+    with pytest.raises(TypeError) as refused:
+        task(function)
+
+    assert str(refused.value) == (
+        f"task() got {function!r}; it takes a function. Options have names, such as "
+        "@task(queue_name='mail')."
     )
 
 

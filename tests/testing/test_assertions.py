@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from enum import IntEnum
 from unittest.mock import ANY
 from zoneinfo import ZoneInfo
 
@@ -31,6 +32,13 @@ def failure(task, **expected) -> str:
     with pytest.raises(AssertionError) as caught:
         assert_enqueued(task, **expected)
     return str(caught.value)
+
+
+def test_a_priority_may_be_the_member_of_an_enumeration():
+    high = IntEnum("Urgency", {"HIGH": 7}).HIGH
+    sample.note.using(priority=high).enqueue("x")
+
+    assert len(assert_enqueued(sample.note, priority=high)) == 1
 
 
 def test_a_waiting_call_is_found_and_returned():

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 from django.tasks import TaskResultStatus
+from django.tasks.exceptions import InvalidTaskBackend
 from django.tasks.signals import task_finished
 from django.test import TestCase
 from django.utils import timezone
@@ -127,6 +128,29 @@ def test_queues_that_are_no_text_are_refused(queues):
     assert str(caught.value) == (
         f"drain() got queues={queues!r}; it takes a str, as a worker's --queues does: "
         "'mail,default'."
+    )
+
+
+@pytest.mark.parametrize("raises", ["no", 0, None])
+def test_whether_errors_are_raised_is_yes_or_no(raises):
+    told = f"() got raise_errors={raises!r}; it takes True or False."
+
+    with pytest.raises(TypeError) as caught:
+        drain(raise_errors=raises)
+    with pytest.raises(TypeError) as caught_inline, inline(raise_errors=raises):
+        pass
+
+    assert str(caught.value) == f"drain{told}"
+    assert str(caught_inline.value) == f"inline{told}"
+
+
+@pytest.mark.parametrize("alias", [5, "x", ["a"]])
+def test_a_backend_that_tasks_does_not_have_is_refused(alias):
+    with pytest.raises(InvalidTaskBackend) as caught:
+        drain(backend=alias)
+
+    assert str(caught.value) == (
+        f"TASKS has no {alias!r}. Known: default, immediate, dummy."
     )
 
 

@@ -12,10 +12,10 @@ from django.db import OperationalError, transaction
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize, invariant, precondition, rule
 
-from errands.queue import liveness, rescuing
-from errands.queue.selection import Selection
+from errands.queue.claiming.selection import Selection
+from errands.queue.claiming.suspects import claim_suspect
+from errands.queue.living import liveness, rescuing
 from errands.queue.states import ResultStatus, TaskState
-from errands.queue.suspects import claim_suspect
 from errands.tasks.outcomes import (
     AttemptError,
     Discarded,

@@ -86,16 +86,14 @@ def told_nothing(said: "subprocess.CompletedProcess[str]") -> str:
 
 
 STORE = "queue/store.py"
-WRITING = "queue/writing.py"
-RECORDS = "queue/records.py"
-LIVENESS = "queue/liveness.py"
-RESCUING = "queue/rescuing.py"
+WRITING = "queue/writing/settling.py"
+DECIDING = "queue/writing/deciding.py"
+LIVENESS = "queue/living/liveness.py"
+RESCUING = "queue/living/rescuing.py"
 SET_RUNNING = "token = token + 1,\n    attempt = attempt + 1"
-DROPPED = """(id, token) IN (
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')"""
-REQUEUED = "[0]')\n    AND errands_task.token = json_extract(r.value, '$[1]')"
+DROPPED = "(id, token) IN (\n    SELECT id, token FROM"
 AND_RUNNING = "\n    AND errands_task.state = {TaskState.RUNNING:d}\n    AND NOT"
-NOT_TWICE = "AND NOT (json_extract(r.value, '$[11]') AND started_at IS NOT NULL)"
+NOT_TWICE = "AND NOT (r.unless_started AND errands_task.started_at IS NOT NULL)"
 DUE = "run_at <= %s\n    ORDER"
 OF_SLOT = "worker = NULL, slot = NULL"
 PROMOTED = "        statements.promote(cursor, keys)\n"
@@ -109,17 +107,17 @@ MUTANTS = [
     Mutant(
         "finish forgets the token",
         SQLITE,
-        " AND t.token = json_extract(r.value, '$[1]')\nWHERE",
-        "\nWHERE",
+        "t.id = r.id AND t.token = r.token",
+        "t.id = r.id",
     ),
     Mutant(
         "drop forgets the token",
         SQLITE,
         DROPPED,
-        DROPPED.replace("(id, token)", "id").replace(", json_extract(value, '$[1]')", ""),
+        DROPPED.replace("(id, token)", "id").replace("id, token", "id"),
         caught_by=[RACES, MACHINE],
     ),
-    Mutant("requeue forgets the token", SQLITE, REQUEUED, "[0]')"),
+    Mutant("requeue forgets the token", SQLITE, "AND errands_task.token = r.token", ""),
     Mutant("requeue forgets the state", SQLITE, AND_RUNNING, "\n    AND NOT"),
     Mutant(
         "a claim counts no attempt",
@@ -141,33 +139,33 @@ MUTANTS = [
     ),
     Mutant(
         "a release is charged",
-        RECORDS,
+        DECIDING,
         "run_at=due_at or claim.run_at,\n        attempt=claim.attempt - 1,",
         "run_at=due_at or claim.run_at,",
     ),
     Mutant(
         "a crash is not counted",
-        RECORDS,
+        DECIDING,
         "crashes = claim.crashes + 1",
         "crashes = claim.crashes",
     ),
     Mutant(
         "an expired worker is revived",
         LIVENESS,
-        "WHERE id = %s AND expires_at > {NOW[side.vendor]}",
+        "WHERE id = %s AND expires_at > {now}",
         "WHERE id = %s",
     ),
     Mutant("a slot is not freed", SQLITE, OF_SLOT, "worker = NULL"),
     Mutant("nobody is let through to a free slot", WRITING, PROMOTED, "        pass\n"),
     Mutant(
         "a full key takes one more",
-        "queue/concurrency.py",
-        "if len(of_key) < row.limit:",
-        "if len(of_key) <= row.limit:",
+        "queue/throttling/concurrency.py",
+        "if len(taken) >= limit:",
+        "if len(taken) > limit:",
     ),
     Mutant(
         "the unique key is dropped",
-        "queue/enqueueing.py",
+        "queue/writing/enqueueing.py",
         "unique_key=unique_key(task, args, kwargs)",
         "unique_key=None",
     ),
@@ -201,7 +199,7 @@ MUTANTS = [
     ),
     Mutant(
         "a retried task begins at token 0",
-        "queue/interventions.py",
+        "queue/writing/interventions.py",
         REVIVED,
         REVIVED.replace("token", "0"),
     ),
@@ -214,7 +212,7 @@ MUTANTS = [
     ),
     Mutant(
         "claimers do not lock what they read",
-        "queue/statements/postgresql.py",
+        "queue/statements/postgresql/dialect.py",
         IN_ORDER,
         IN_ORDER.replace(" FOR UPDATE SKIP LOCKED", ""),
         caught_by=[RACES],

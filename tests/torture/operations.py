@@ -9,13 +9,13 @@ from uuid import UUID
 from django.db import transaction
 from django.tasks import task_backends
 
-from errands.queue import liveness, rescuing
+from errands.queue.claiming.selection import Selection
+from errands.queue.claiming.suspects import claim_suspect
 from errands.queue.claims import Claim
+from errands.queue.living import liveness, rescuing
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.selection import Selection
 from errands.queue.states import ResultStatus
 from errands.queue.store import Store
-from errands.queue.suspects import claim_suspect
 from errands.tasks.outcomes import AttemptError, Failed, Interrupted, Retry, Succeeded
 from tests.testapp.models import Account
 from tests.torture import tasks

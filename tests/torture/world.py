@@ -14,13 +14,13 @@ from django.db import connection
 from django.db.models import F
 
 from errands import instants
-from errands.queue import liveness
+from errands.queue.claiming.picking import QueuePicker
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Claim, Settlement
-from errands.queue.keeping import kept_by
+from errands.queue.living import liveness
 from errands.queue.models import QueueRow, RateRow, ResultRow, TaskRow
-from errands.queue.picking import Picker
-from errands.queue.selection import Selection
 from errands.queue.store import Store
+from errands.queue.writing.keeping import kept_by
 from errands.sidecar import sidecar
 from errands.tasks.outcomes import Outcome, Succeeded
 from tests.testapp.models import Account
@@ -63,7 +63,7 @@ class Worker:
 
     def claim(self, queues: str, limit: int) -> list[Claim]:
         """Take what is ready, as the courier does with nothing in hand."""
-        picker = Picker(self.store, Selection.parse(queues), threads=limit)
+        picker = QueuePicker(self.store, Selection.parse(queues), threads=limit)
         claims = picker.claim(self.identity.id, limit)
         self.claims.update((claim.id, claim) for claim in claims)
         return claims

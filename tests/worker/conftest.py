@@ -9,9 +9,9 @@ import pytest
 from django.db import Error
 from django.utils import timezone
 
+from errands.queue.claiming.horizon import Horizon
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Claim, Settlement, dump_call, dump_ending
-from errands.queue.horizon import Horizon
-from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.worker import courier as courier_module
 from errands.worker.announcing import Announcer

@@ -404,6 +404,18 @@ async def cancel_everybody() -> None:
     await asyncio.sleep(0)
 
 
+def _refuse() -> None:
+    raise RuntimeError("Event loop is closed")
+
+
+@task(max_attempts=1)
+async def break_the_loop() -> None:
+    """Leave the loop such that it never runs again."""
+    loop = asyncio.get_running_loop()
+    loop.run_forever = _refuse  # type: ignore[method-assign]
+    loop.stop()
+
+
 @task(max_attempts=1)
 async def stop_loop() -> str:
     """Stop the loop that runs this."""

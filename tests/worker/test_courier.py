@@ -17,8 +17,8 @@ from django.db import OperationalError
 from django.tasks.signals import task_finished
 from django.utils import timezone
 
+from errands.queue.claiming.horizon import Mark
 from errands.queue.claims import Claim, Settlement
-from errands.queue.horizon import Place
 from errands.tasks.hearing import LOGGING
 from errands.tasks.outcomes import (
     AttemptError,
@@ -596,8 +596,8 @@ def test_a_courier_looks_unasked_for_what_its_horizon_hides(
     courier = Courier(staying, heartbeat, [])
     round_of(courier)
     staying.bells.courier._poll = 3600.0
-    hidden = Place(rank=0, id=7, until=time.monotonic() + 0.1, seconds=0.005)
-    courier._picker._horizon._places[None] = hidden
+    hidden = Mark(rank=0, id=7, until=time.monotonic() + 0.1, seconds=0.005)
+    courier._picker._horizon._marks[None] = hidden
 
     remembering.ready = [claim_of(1)]
     round_of(courier)

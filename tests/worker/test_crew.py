@@ -4,7 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from errands.queue.liveness import living
+from errands.queue.living.liveness import living
 from errands.worker.crew import Crew
 from errands.worker.options import WorkerOptions
 from errands.worker.slots import Slots

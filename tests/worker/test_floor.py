@@ -16,8 +16,8 @@ from django.db import (
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Claim, Settlement
-from errands.queue.selection import Selection
 from errands.tasks.outcomes import Succeeded
 from errands.worker import courier as courier_module
 from errands.worker import floor as floor_module

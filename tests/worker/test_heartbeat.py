@@ -7,8 +7,8 @@ import pytest
 from django.db import OperationalError
 
 from errands.conf import settings
-from errands.queue import liveness
-from errands.queue.liveness import WorkerIdentity
+from errands.queue.living import liveness
+from errands.queue.living.liveness import WorkerIdentity
 from errands.sidecar import sidecar
 from errands.worker import heartbeat as heartbeat_module
 from errands.worker.heartbeat import Heartbeat

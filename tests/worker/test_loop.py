@@ -16,8 +16,8 @@ from django.tasks.signals import task_started
 from django.utils import translation
 
 from errands.exceptions import TaskCancelled
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Claim
-from errands.queue.selection import Selection
 from errands.queue.store import Store
 from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Succeeded
 from errands.worker.attempts import leftovers
@@ -320,6 +320,26 @@ def test_a_loop_whose_descriptors_are_gone_stops_its_process(
 
     assert workplace.stop.is_requested
     assert "the event loop is broken" in caplog.text
+
+
+def test_the_thread_of_a_loop_that_a_task_has_broken_ends_and_is_missed(
+    workplace, caplog
+):
+    begun: list[Thread] = []
+    attempts = Attempts(workplace)
+    loop = Loop(workplace, attempts, begun=begun.append)
+    tasks.break_the_loop.enqueue()
+    (claim,) = workplace.store.claim(uuid4(), Selection(), 1)
+
+    Executor(0, workplace, attempts, loop=loop)._start(claim)
+    (thread,) = begun
+    thread.join(60)
+    assert loop._loop is not None
+    loop._loop.close()
+
+    assert not thread.is_alive()
+    assert caplog.text.count("the event loop is broken") == 1
+    assert not workplace.stop.is_requested
 
 
 def test_an_attempt_on_the_loop_of_a_caller_ends_nothing_of_his(workplace, executor):

@@ -7,7 +7,7 @@ from math import inf, nan
 
 import pytest
 
-from errands.queue.selection import REMEDY, Selection
+from errands.queue.claiming.selection import REMEDY, Selection
 from errands.worker import options as options_module
 from errands.worker.options import WorkerOptions, add_arguments
 

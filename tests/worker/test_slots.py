@@ -1,5 +1,6 @@
 """The memory a child shares with its supervisor."""
 
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -156,3 +157,19 @@ def test_a_file_made_elsewhere_is_deleted_in_the_end(tmp_path: Path):
     assert slots.path.exists()
     slots.close()
     assert not slots.path.exists()
+
+
+def test_where_the_temporary_directory_is_deleted_as_well_another_is_taken(
+    supervisors: Slots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    deleted = tmp_path / "deleted"
+    deleted.mkdir()
+    monkeypatch.setenv("TMPDIR", str(deleted))
+    monkeypatch.setattr(tempfile, "tempdir", str(deleted))
+    deleted.rmdir()
+    supervisors.path.unlink()
+
+    supervisors.prepare(uuid4())
+
+    assert supervisors.path.exists()
+    assert supervisors.path.parent != deleted

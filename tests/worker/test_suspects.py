@@ -3,10 +3,10 @@
 import pytest
 
 from errands.exceptions import TaskCrashed, WorkerLost
-from errands.queue import records
 from errands.queue.claims import Claim
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
+from errands.queue.writing import deciding
 from errands.tasks.outcomes import AttemptError
 from errands.worker.upkeep import Upkeep
 from tests.testapp import tasks
@@ -71,7 +71,7 @@ def test_a_suspect_is_what_ran_last_in_a_process_that_died(errors, expected):
 def test_what_is_lost_again_runs_alone_for_it_may_hold_up_its_worker(errors, state):
     claim = crashed(claim_of(1), *errors)
 
-    record = records.crashed(claim, LOST, worker_name="anna")
+    record = deciding.crashed(claim, LOST, worker_name="anna")
 
     assert record.state == state
 

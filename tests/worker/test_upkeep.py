@@ -7,12 +7,13 @@ from uuid import uuid4
 import pytest
 from django.utils import timezone
 
-from errands.queue import liveness, pruning
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Settlement
-from errands.queue.liveness import WorkerIdentity
+from errands.queue.living import liveness
+from errands.queue.living.liveness import WorkerIdentity
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.selection import Selection
 from errands.queue.states import TaskState
+from errands.queue.writing import pruning
 from errands.sidecar import sidecar
 from errands.tasks import sweeps
 from errands.tasks.interrupting import Control

@@ -12,9 +12,9 @@ from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 
 from errands import ErrandsError, work_off
-from errands.queue import liveness, rescuing
+from errands.queue.claiming.selection import Selection
+from errands.queue.living import liveness, rescuing
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.selection import Selection
 from errands.queue.statements import statements_for
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store

@@ -55,6 +55,11 @@ def parse(annotation: Any, text: str) -> Any:
     datetime without an offset is in the current time zone. Raises
     ``ArgumentError`` with a message for the person who typed it.
     """
+    typed: object = text
+    if not isinstance(typed, str):
+        raise TypeError(
+            f"parse() got {typed!r:.50}; it takes a text, as somebody typed it."
+        )
     form = form_of(annotation)
     try:
         return form.read(text)

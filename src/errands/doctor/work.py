@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from errands import instants
 from errands.doctor.findings import Finding, error, ok, warning
-from errands.queue.depth import depths
-from errands.queue.liveness import living
+from errands.queue.living.liveness import living
+from errands.queue.looking.depth import depths
 from errands.queue.models import TaskRow
 from errands.queue.states import TaskState
 from errands.tasks.registry import registry

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 
 from errands.exceptions import JobError
-from errands.tasks.backoff import check_backoff
+from errands.tasks.backoff import check_backoff, check_signatures
 from errands.tasks.options import TaskOptions
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ LONGEST_KEPT = timedelta(days=36_525)
 def check_attributes(job: type["Job"]) -> None:
     """Refuse at the import what would fail at the first start."""
     check_backoff(f"{job.path()}.backoff", job.backoff)
+    check_signatures(f"{job.path()}.backoff", job.backoff)
     options_of(job)
     _check_task(job)
     _check_permission(job)
@@ -51,7 +52,8 @@ def _check_task(job: type["Job"]) -> None:
             raise TypeError(f"{job.path()}.{name} is {given!r}; it takes a text.")
     priority: object = job.priority
     lowest, highest = TASK_MIN_PRIORITY, TASK_MAX_PRIORITY
-    if not isinstance(priority, int) or not lowest <= priority <= highest:
+    is_number = isinstance(priority, int) and not isinstance(priority, bool)
+    if not is_number or not lowest <= job.priority <= highest:
         raise ValueError(
             f"{job.path()}.priority is {priority!r}; it is a whole number from "
             f"{lowest} to {highest}."

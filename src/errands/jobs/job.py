@@ -116,6 +116,11 @@ class Job:
         return cls.using().start(request, *args, **kwargs)
 
     @classmethod
+    async def astart(cls, request: "HttpRequest", /, *args: Any, **kwargs: Any) -> "Run":
+        """Start the job from an async view, as ``start`` does."""
+        return await cls.using().astart(request, *args, **kwargs)
+
+    @classmethod
     def enqueue(cls, /, *args: Any, **kwargs: Any) -> "Run":
         """Start the job without a request; nobody owns the run.
 

@@ -12,6 +12,7 @@ from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from asgiref.sync import sync_to_async
 from django.core.exceptions import PermissionDenied
 from django.db import IntegrityError
 from django.db.models import Model
@@ -65,6 +66,12 @@ class Launch:
         so for them it is ``PermissionDenied``; ``enqueue`` asks nobody. Nor
         could anybody without ``errands.urls``: that is ``ImproperlyConfigured``.
         """
+        if not hasattr(request, "get_host"):
+            raise TypeError(
+                f"{self.job.__qualname__}.start() got {type(request).__name__}; it takes "
+                "the request first, and then the arguments of perform. Without a "
+                "request, use enqueue()."
+            )
         user = getattr(request, "user", None)
         if user is None or not user.is_authenticated:
             raise PermissionDenied("Only a user who has signed in can start a job.")
@@ -75,6 +82,10 @@ class Launch:
         base_url = f"{request.scheme}://{request.get_host()}{get_script_prefix()}"
         owner = user if self.owner is None else self.owner
         return self._create(args, kwargs, owner=owner, base_url=base_url)
+
+    async def astart(self, request: HttpRequest, /, *args: Any, **kwargs: Any) -> Run:
+        """Start the job from an async view, as ``start`` does."""
+        return await sync_to_async(self.start)(request, *args, **kwargs)
 
     def enqueue(self, /, *args: Any, **kwargs: Any) -> Run:
         """Start the job without a request and return its run."""

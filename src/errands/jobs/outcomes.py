@@ -50,6 +50,14 @@ class Page:
     template: str | None = None
     context: Mapping[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        for name, kinds, told in (
+            ("template", str | list | tuple, "the name of a template"),
+            ("context", Mapping, "a dict"),
+        ):
+            if not isinstance(given := getattr(self, name), kinds | None):
+                raise TypeError(f"Page({name}={given!r:.50}): it takes {told}, or None.")
+
 
 @dataclass(frozen=True, slots=True, init=False)
 class Redirect:

@@ -77,7 +77,7 @@ class Step:
         ``Job.track`` if not given. Those done before count as done.
         """
         progress = self._possession.progress
-        left = size_of(items) if total is None else total
+        left = size_of(items, total)
         progress.advance(self._done_before)
         self._done_before = 0  # a step may track one page after the other
         if left is not None:

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
+from decimal import Decimal
 from itertools import islice
+from numbers import Real
 from typing import Any
 
 from django.db import connections
@@ -29,7 +31,7 @@ def track[T](
     """
     if title:
         progress.status(title)
-    expected = size_of(items) if total is None else total
+    expected = size_of(items, total)
     if expected is not None:
         progress.total = max(progress.total or 0, progress.current + expected)
     progress.flush()
@@ -39,11 +41,16 @@ def track[T](
     progress.flush()
 
 
-def size_of(items: Iterable[object]) -> int | None:
+def size_of(items: Iterable[object], total: int | None) -> int | None:
     """Return how many items there are, None when only counting could tell.
 
-    A queryset costs one COUNT.
+    A ``total`` says it; without one, a queryset costs one COUNT.
     """
+    if total is not None:
+        given: object = total
+        if not isinstance(given, Real | Decimal):
+            raise TypeError(f"total is {given!r:.50}; it takes a number, or None.")
+        return total
     if isinstance(items, QuerySet):
         return items.count()
     return len(items) if isinstance(items, Sized) else None

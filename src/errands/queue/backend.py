@@ -12,7 +12,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.core import checks
-from django.db import connections, router
+from django.db import OperationalError, connections, router
 from django.db.models import Model
 from django.tasks import Task as DjangoTask
 from django.tasks import TaskResult, TaskResultStatus, task_backends
@@ -24,21 +24,11 @@ from errands import instants
 from errands.instants import for_site
 from errands.queue import checks as queue_checks
 from errands.queue.claims import Claim, Payload, Settlement
-from errands.queue.enqueueing import Enqueueing, Terms, plain_calls
-from errands.queue.interventions import (
-    after_commit,
-    forget,
-    holder,
-    request_cancel,
-    revive,
-    withdraw,
-)
+from errands.queue.committing.transactions import after_commit
+from errands.queue.committing.waking import wake, wake_upkeep
 from errands.queue.limits import PATH_LIMIT
-from errands.queue.names import ONE_NAME, is_queue_name
-from errands.queue.records import stored_error
-from errands.queue.results import (
+from errands.queue.looking.results import (
     LateResults,
-    StoredResult,
     assign,
     errors_of,
     new_result,
@@ -46,9 +36,19 @@ from errands.queue.results import (
     result_of,
     running_result,
 )
+from errands.queue.names import ONE_NAME, is_queue_name
 from errands.queue.statements import Statements, statements_for
+from errands.queue.statements.rows import StoredResult
 from errands.queue.states import ResultStatus, TaskState
-from errands.queue.waking import wake, wake_upkeep
+from errands.queue.writing.deciding import stored_error
+from errands.queue.writing.enqueueing import Enqueueing, Template, plain_calls
+from errands.queue.writing.interventions import (
+    forget,
+    holder,
+    request_cancel,
+    revive,
+    withdraw,
+)
 from errands.tasks.hearing import is_heard
 from errands.tasks.outcomes import Cancelled, Discarded, Failed, Succeeded
 from errands.tasks.registry import is_found_by_workers, registry
@@ -82,7 +82,7 @@ class DatabaseBackend(BaseTaskBackend):
     def __init__(self, alias: str, params: dict[str, Any]) -> None:
         self.params = params
         super().__init__(alias, params | queue_checks.usable(params))
-        self._terms: Terms | None = None
+        self._template: Template | None = None
 
     @property
     def database_alias(self) -> str:
@@ -152,8 +152,7 @@ class DatabaseBackend(BaseTaskBackend):
             again = partial(self.cancel, result_id)
             if request_cancel(self.database_alias, stored.uuid, otherwise=again):
                 return True
-            # An attempt began or ended in between.
-            stored = self._read(result_id)
+            stored = self._read_changed(stored)
         return False
 
     def retry(self, result_id: str | UUID) -> bool:
@@ -187,8 +186,7 @@ class DatabaseBackend(BaseTaskBackend):
                 return True
             if stored.state == TaskState.RUNNING:
                 return False
-            # An attempt began or ended in between.
-            stored = self._read(result_id)
+            stored = self._read_changed(stored)
         return forget(self.database_alias, stored.uuid)
 
     def check(self, **kwargs: Any) -> list[checks.CheckMessage]:
@@ -225,14 +223,14 @@ class DatabaseBackend(BaseTaskBackend):
     ) -> Sequence[TaskResult]:
         if isinstance(task, Task) and task.due_in is not None:
             task = task.due()
-        connection, terms = connections[self.database_alias], self._terms_of(task)
+        connection, template = connections[self.database_alias], self._template_of(task)
         if not isinstance(task, Task):
             calls = plain_calls(calls)
-        new = Enqueueing.of(terms)
+        new = Enqueueing.of(template)
         rows = new.rows(calls)
         owners = new.insert(connection, rows)
         if len(owners) < len(rows):
-            is_later, due_at = new.is_later, terms.due_at
+            is_later, due_at = new.is_later, template.due_at
             wake_upkeep(connection, due_at) if is_later else wake(connection)
         make = partial(new_result, task, enqueued_at=new.now, backend=self.alias)
         is_told = is_heard(task_enqueued)
@@ -250,15 +248,15 @@ class DatabaseBackend(BaseTaskBackend):
                     task_enqueued.send_robust(type(self), task_result=result)
         return results
 
-    def _terms_of(self, task: DjangoTask) -> Terms:
-        """Return the terms of a task, found valid unless it was that very object."""
+    def _template_of(self, task: DjangoTask) -> Template:
+        """Return the template of a task, found valid unless it was that very object."""
         # Read once: threads of async code share a backend.
-        terms = self._terms
-        if terms is None or terms.task is not task:
+        template = self._template
+        if template is None or template.task is not task:
             self.validate_task(task)
             _warn_if_unfindable(task)
-            terms = self._terms = Terms.of(task)
-        return terms
+            template = self._template = Template.of(task)
+        return template
 
     def _withdraw(self, stored: StoredResult, status: ResultStatus) -> bool:
         ended = withdraw(self.database_alias, stored, status)
@@ -279,6 +277,20 @@ class DatabaseBackend(BaseTaskBackend):
         stored = self._stored(result_id)
         if stored.expires_at is not None and stored.expires_at <= instants.now():
             raise TaskResultDoesNotExist(result_id)
+        return stored
+
+    def _read_changed(self, seen: StoredResult) -> StoredResult:
+        """Return a task whose attempt began or ended since it was seen.
+
+        ``OperationalError`` in a transaction that sees the past: it would see the same
+        for ever.
+        """
+        stored = self._read(seen.uuid)
+        if stored == seen:
+            raise OperationalError(
+                f"{seen.uuid} has changed since this transaction began, which cannot see "
+                "it: it reads the past, as above READ COMMITTED. Run it again."
+            )
         return stored
 
     def _stored(self, result_id: str | UUID) -> StoredResult:

@@ -37,6 +37,9 @@ KINDS: dict[str, tuple[Callable[[], Any], Callable[[object], bool], str]] = {
 }
 """What stands for it where it is missing, whether it may be that, and what in words."""
 
+OF_DJANGO = ("BACKEND", "QUEUES", "OPTIONS")
+"""What an entry of ``TASKS`` may have."""
+
 READ_COMMITTED = "read committed"
 # However SQLite lets it be written: journal_mode = 'WAL', journal_mode(wal).
 WAL = re.compile(r"journal_mode\s*[=(]\s*['\"]?wal\b", re.IGNORECASE)
@@ -103,12 +106,21 @@ def _unknown_options(
         for name in known
         if name in backend.params
     ]
+    for name in backend.params:
+        if name not in {*OF_DJANGO, *known}:
+            hint = _meant(name, OF_DJANGO) or f" Known: {', '.join(OF_DJANGO)}."
+            text = f"Unknown key {name!r} in TASKS[{backend.alias!r}].{hint}"
+            messages.append(checks.Error(text, id="errands.E001"))
     for name in backend.options:
         if name not in known:
-            hint = did_you_mean(name, known) or f" Known: {known}."
+            hint = _meant(name, known) or f" Known: {known}."
             text = f"Unknown option {name!r} for TASKS[{backend.alias!r}].{hint}"
             messages.append(checks.Error(text, id="errands.E001"))
     return messages
+
+
+def _meant(name: object, known: tuple[str, ...]) -> str:
+    return did_you_mean(str(name).upper(), known)
 
 
 def _attempts(backend: "DatabaseBackend") -> list[checks.CheckMessage]:

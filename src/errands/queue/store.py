@@ -31,27 +31,31 @@ from django.db import IntegrityError, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from errands import instants
-from errands.queue import rates
 from errands.queue.backend import backends
+from errands.queue.claiming.horizon import Horizon
+from errands.queue.claiming.selection import EVERY_QUEUE, Selection
 from errands.queue.claims import Claim, Settlement
-from errands.queue.colliding import runs_again
-from errands.queue.concurrency import start_keyed, unblock
-from errands.queue.draining import anything_left
-from errands.queue.horizon import Horizon
-from errands.queue.interventions import after_commit
+from errands.queue.committing.colliding import runs_again
+from errands.queue.committing.transactions import (
+    after_commit,
+    brief,
+    cut_off_when_silent,
+    limit_silence,
+)
+from errands.queue.committing.waking import wake
 from errands.queue.limits import MOST_KEYS
+from errands.queue.looking.remaining import anything_left
 from errands.queue.names import queue_name
-from errands.queue.pausing import pause, paused, queue_names, resume
-from errands.queue.pruning import BATCH, prune
-from errands.queue.records import Batch, Finish, Record, as_written, record_of, released
-from errands.queue.selection import EVERY_QUEUE, Selection
+from errands.queue.records import Batch, Finish, Record
 from errands.queue.statements import Statements, cursor_of, statements_for
 from errands.queue.statements.rows import IS_RUNNING, Claimed, ClaimFilter
 from errands.queue.states import ResultStatus, TaskState
-from errands.queue.transactions import brief, cut_off_when_silent, limit_silence
-from errands.queue.waking import wake
-from errands.queue.writing import Written, record, write
+from errands.queue.throttling import rates
+from errands.queue.throttling.concurrency import start_keyed, unblock
+from errands.queue.throttling.pausing import pause, paused, queue_names, resume
+from errands.queue.writing.deciding import as_written, record_of, released
+from errands.queue.writing.pruning import BATCH, prune
+from errands.queue.writing.settling import Written, record, write
 from errands.tasks.rates import Rate
 
 logger = logging.getLogger("errands.queue")
@@ -112,7 +116,7 @@ class Store:
 
         Such a task must not be run. For tasks that are never started twice.
         """
-        return self._update(claim, "started_at", self._statements.value(instants.now()))
+        return self._update(claim, "started_at", self._statements.now())
 
     def save_metadata(self, claim: Claim, text: str) -> bool:
         """Replace a running task's metadata; False: the lease was lost.
@@ -199,7 +203,8 @@ class Store:
         with self._cursor() as cursor:
             cursor.execute(
                 f"SELECT run_at, {self._statements.clock} FROM errands_task "
-                f"WHERE state = {TaskState.SCHEDULED:d} ORDER BY run_at LIMIT 1"
+                f"WHERE state = {TaskState.SCHEDULED:d} ORDER BY run_at LIMIT 1",
+                [],
             )
             row = cursor.fetchone()
         if row is None:
@@ -215,7 +220,7 @@ class Store:
         query, parameters = anything_left(
             selection,
             paused=self.paused(),
-            now=self._statements.value(instants.now()),
+            now=self._statements.now(),
         )
         return not self._value(query, parameters)
 

@@ -3,10 +3,10 @@
 import time
 
 from errands.queue.backend import backends
-from errands.queue.liveness import forget_expired
-from errands.queue.pruning import BATCH
-from errands.queue.rates import forget_drained
+from errands.queue.living.liveness import forget_expired
 from errands.queue.store import Store
+from errands.queue.throttling.rates import forget_drained
+from errands.queue.writing.pruning import BATCH
 from errands.tasks.sweeps import rare_sweep
 
 # As long, what is due meanwhile waits to be staged.

@@ -50,7 +50,7 @@ def mail_failure(*, task_result: TaskResult, **kwargs: Any) -> None:
     """Mail what failed, unless a mail of the same task was sent a while ago."""
     if not has_failed(task_result):
         return
-    from errands.queue import rates
+    from errands.queue.throttling import rates
 
     path, every = task_result.task.module_path, settings().mail_failures_every
     alias = _alias_of(task_result)

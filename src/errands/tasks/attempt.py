@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from math import isnan
+from numbers import Number
 from typing import Any
 
 from django.db import DataError, Error, IntegrityError
@@ -204,11 +205,15 @@ def _wait(
         seconds = options.backoff(exception, task_result)
         if seconds is None:
             return None
-        if isnan(seconds):
-            raise ValueError("The back-off returned NaN; it returns seconds, or None.")
+        if not isinstance(seconds, Number) or isnan(seconds):
+            raise TypeError(
+                f"The back-off returned {seconds!r:.50}; it returns seconds as a number, "
+                "or None."
+            )
         longest = LONGEST_WAIT.total_seconds()
         return timedelta(seconds=min(max(0.0, float(seconds)), longest))
     except BaseException:
         # A broken back-off must not cost the task its attempts, nor us the worker.
-        logger.exception("backoff of task id=%s raised", task_result.id)
+        told = "backoff of task id=%s raised; the next attempt is in 60 s"
+        logger.exception(told, task_result.id)
         return timedelta(seconds=60)

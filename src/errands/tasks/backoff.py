@@ -1,7 +1,7 @@
 """How long to wait before the next attempt."""
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from inspect import iscoroutinefunction
 from numbers import Real
@@ -10,6 +10,7 @@ from typing import Any
 from django.tasks import TaskResult
 
 from errands.tasks.groups import is_one_of, members
+from errands.tasks.signature import signature_of
 
 type Backoff = Callable[[Any, TaskResult], float | None]
 """Given the exception and the result so far, the seconds to wait; None gives up."""
@@ -50,7 +51,8 @@ class exponential:  # noqa: N801 - it reads as a function: backoff=exponential(f
 
     def _check_types(self) -> None:
         for name, example in (("first", "5"), ("cap", "600"), ("jitter", "0.1")):
-            if not isinstance(given := getattr(self, name), Real):
+            given = getattr(self, name)
+            if not isinstance(given, Real) or isinstance(given, bool):
                 unit = "a share" if name == "jitter" else "seconds"
                 raise TypeError(
                     f"exponential({name}={given!r}): {name} is {unit} as a number, "
@@ -88,13 +90,28 @@ EXAMPLE = "a function such as exponential(first=5, cap=600)"
 
 def check_backoff(name: str, given: Any) -> None:
     """Raise ``TypeError`` for what would return no seconds when it is called."""
-    if not isinstance(given, Mapping):
-        _check_function(name, given)
-        return
-    for kind, backoff in given.items():
+    for kind in given if isinstance(given, Mapping) else ():
         if not (isinstance(kind, type) and issubclass(kind, BaseException)):
             raise TypeError(f"{name} holds {kind!r}, not an exception class.")
-        _check_function(f"{name}[{kind.__name__}]", backoff)
+    for each, function in _functions(name, given):
+        _check_function(each, function)
+
+
+def check_signatures(name: str, given: Any) -> None:
+    """Raise ``TypeError`` for what does not take what it is called with.
+
+    Too slow to be asked for each call.
+    """
+    for each, function in _functions(name, given):
+        _check_signature(each, function)
+
+
+def _functions(name: str, given: Any) -> Iterator[tuple[str, Any]]:
+    if not isinstance(given, Mapping):
+        yield name, given
+        return
+    for kind, backoff in given.items():
+        yield f"{name}[{kind.__name__}]", backoff
 
 
 def _check_function(name: str, given: Any) -> None:
@@ -110,3 +127,17 @@ def _check_function(name: str, given: Any) -> None:
             f"{name} is async, and nobody would await it. Pass a plain function, such "
             "as exponential(first=5, cap=600)."
         )
+
+
+def _check_signature(name: str, given: Any) -> None:
+    try:
+        takes = signature_of(given)
+    except ValueError:
+        return  # Some functions of C do not tell.
+    try:
+        takes.bind(None, None)
+    except TypeError:
+        raise TypeError(
+            f"{name} is called with the exception and the result so far, and takes "
+            f"{takes}. Write it as backoff(exception, task_result)."
+        ) from None

@@ -10,6 +10,26 @@ from uuid import UUID
 
 from django.tasks import task_backends
 from django.tasks.backends.base import BaseTaskBackend
+from django.tasks.exceptions import InvalidTaskBackend
+
+from errands.text import did_you_mean
+
+
+def backend_of(alias: str) -> BaseTaskBackend:
+    """Return the backend of an alias in ``TASKS``.
+
+    ``InvalidTaskBackend`` where there is none, as Django's own, but with those
+    there are.
+    """
+    try:
+        backend: BaseTaskBackend = task_backends[alias]
+    except (InvalidTaskBackend, TypeError):
+        known = list(task_backends)
+        if alias in known:
+            raise
+        hint = did_you_mean(alias, known) or f" Known: {', '.join(known)}."
+        raise InvalidTaskBackend(f"TASKS has no {alias!r:.50}.{hint}") from None
+    return backend
 
 
 def supports(backend: BaseTaskBackend, capability: str) -> bool:
@@ -27,7 +47,7 @@ def cancel(backend_alias: str, result_id: str | UUID) -> bool:
 
     A waiting task is cancelled at once, a running one is asked to stop.
     """
-    backend = task_backends[backend_alias]
+    backend = backend_of(backend_alias)
     if not supports(backend, "cancel"):
         return False
     if isinstance(result_id, UUID):

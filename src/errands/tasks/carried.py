@@ -116,7 +116,15 @@ def _check(name: object, context: CarriedContext) -> None:
 def _captured(contexts: Mapping[str, CarriedContext]) -> dict[str, str]:
     captured = {}
     for name, context in contexts.items():
-        if (text := context.capture()) is None:
+        try:
+            text = context.capture()
+        except Exception as error:
+            told = (
+                f"Raised by capture of the context {name!r}; it returns None for nothing."
+            )
+            error.add_note(told)
+            raise
+        if text is None:
             continue
         if not isinstance(text, str):
             raise TypeError(

@@ -47,6 +47,11 @@ def task(
             "run_after cannot be defined statically with the @task decorator. "
             "Use .using(run_after=...) to set it dynamically."
         )
+    if function is not None and not callable(function):
+        raise TypeError(
+            f"task() got {function!r:.50}; it takes a function. Options have names, such "
+            "as @task(queue_name='mail')."
+        )
     parsed = TaskOptions.parse(options)
 
     def decorate(func: Callable[..., Any]) -> Task:

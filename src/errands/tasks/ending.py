@@ -1,12 +1,14 @@
-"""Whether a task that has ended has failed, and what Django's log says of it.
+"""Whether a task that has ended has failed, and what the log says of it.
 
 To ``django.tasks`` a cancelled or discarded task is FAILED, and its log tells of
 it as an ERROR, which wakes people and fills error trackers. Nobody need do
-anything about these, so with errands they are an INFO.
+anything about these, so with errands they are an INFO. It tells nothing of attempts that
+raised and will be followed by another: that is a WARNING of ours.
 """
 
 import logging
 import sys
+from datetime import timedelta
 from typing import Any
 
 from django.tasks import TaskResult, TaskResultStatus
@@ -15,11 +17,13 @@ from django.tasks.signals import log_task_finished, task_finished
 from errands.exceptions import TaskCancelled
 from errands.tasks.attempt import options_of
 from errands.tasks.groups import is_one_of
+from errands.tasks.signals import task_retrying
 from errands.text import class_path
 
 CANCELLED = class_path(TaskCancelled)
 
 logger = logging.getLogger("django.tasks")
+own_logger = logging.getLogger("errands.tasks")
 
 
 def has_failed(task_result: TaskResult) -> bool:
@@ -41,10 +45,25 @@ def log_end(sender: type, task_result: TaskResult, **told: Any) -> None:
         log_task_finished(sender, task_result, **told)
         return
     told_of = task_result.id, task_result.task.module_path, task_result.status
-    logger.info("Task id=%s path=%s state=%s, no failure", *told_of)
+    logger.info("Task id=%s path=%s state=%s: cancelled or discarded", *told_of)
+
+
+def log_retry(task_result: TaskResult, after: timedelta, **told: Any) -> None:
+    """Log an attempt that raised; that at a job is logged by the job."""
+    if getattr(task_result.task, "is_cooperative", False):
+        return
+    own_logger.warning(
+        "Task id=%s path=%s: attempt %s failed, the next one is in %.1f s",
+        task_result.id,
+        task_result.task.module_path,
+        task_result.attempts,
+        after.total_seconds(),
+        exc_info=sys.exception(),
+    )
 
 
 def connect() -> None:
-    """Take the place of Django's own receiver."""
+    """Take the place of Django's own receiver, and tell of retries."""
     task_finished.disconnect(log_task_finished)
     task_finished.connect(log_end)
+    task_retrying.connect(log_retry)

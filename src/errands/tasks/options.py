@@ -6,7 +6,13 @@ from datetime import timedelta
 from typing import Any
 
 from errands.exceptions import RecordGone
-from errands.tasks.backoff import Backoff, check_backoff, exponential, per_exception
+from errands.tasks.backoff import (
+    Backoff,
+    check_backoff,
+    check_signatures,
+    exponential,
+    per_exception,
+)
 from errands.tasks.context import dump_metadata
 from errands.tasks.rates import Rate
 from errands.text import did_you_mean
@@ -25,13 +31,21 @@ BELONG_TO_THE_CODE = (
 
 type Exceptions = tuple[type[BaseException], ...]
 
-OF_DJANGO = ["priority", "queue_name", "backend", "run_after"]
+OF_DJANGO = ["priority", "queue_name", "backend", "run_after", "takes_context"]
 # What other queues call them.
 ELSEWHERE = {
     "queue": "queue_name",
     **dict.fromkeys(("countdown", "delay", "eta", "schedule"), "run_after"),
     **dict.fromkeys(("max_retries", "retries", "attempts"), "max_attempts"),
     "autoretry_for": "retry_on",
+    **dict.fromkeys(("dont_autoretry_for", "throws"), "discard_on"),
+    **dict.fromkeys(
+        ("default_retry_delay", "retry_backoff_max", "retry_jitter"), "backoff"
+    ),
+    **dict.fromkeys(("soft_time_limit", "time_limit"), "timeout"),
+    **dict.fromkeys(("ignore_result", "result_ttl"), "keep"),
+    "rate_limit": "rate",
+    "bind": "takes_context",
 }
 
 
@@ -91,7 +105,10 @@ class TaskOptions:
         self._check_attempts()
         self._check_sharing()
         if self.timeout is not None and not _is_positive(self.timeout):
-            raise ValueError(f"timeout is {self.timeout!r}; it is a positive timedelta.")
+            raise ValueError(
+                f"timeout is {self.timeout!r}; it takes a positive timedelta, such as "
+                "timedelta(minutes=2)."
+            )
         _check_keep(self.keep)
         _check_metadata(self.metadata)
 
@@ -107,7 +124,10 @@ class TaskOptions:
         _refuse_unknown(options)
         if options.get("at_most_once"):
             options = {"max_attempts": 1, **options}
-        return cls(**options)
+        made = cls(**options)
+        if "backoff" in options:
+            check_signatures("backoff", options["backoff"])
+        return made
 
     def overridden(self, options: dict[str, Any]) -> "TaskOptions":
         """Return these options with those of one call.
@@ -231,5 +251,5 @@ def _refuse_unknown(options: dict[str, Any]) -> None:
         if name not in known:
             known += OF_DJANGO
             meant = ELSEWHERE.get(name, name)
-            hint = did_you_mean(meant, known) or f" Known: {known}."
+            hint = did_you_mean(meant, known) or f" Known: {', '.join(known)}."
             raise TypeError(f"Unknown task option {name!r}.{hint}")

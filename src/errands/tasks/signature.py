@@ -80,6 +80,16 @@ def check_call(
         raise SignatureMismatch(f"{name}{_shown(called)}: {told}") from None
 
 
+def check_calls(calls: object) -> None:
+    """Raise ``TypeError`` for what holds no calls, without a look at them."""
+    kind = type(calls)
+    if not (hasattr(kind, "__iter__") or hasattr(kind, "__getitem__")):
+        raise TypeError(
+            f"enqueue_many() got {kind.__name__}; it takes a list of calls, each "
+            "(args, kwargs) such as ((account,), {})."
+        )
+
+
 def check_pair(call: object, *, index: int) -> None:
     """Raise ``TypeError`` unless one of many calls is ``(args, kwargs)``."""
     match call:

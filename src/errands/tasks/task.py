@@ -14,13 +14,14 @@ from typing import Any
 from asgiref.sync import async_to_sync, sync_to_async
 from django.db import transaction
 from django.tasks import Task as DjangoTask
-from django.tasks import TaskResult, task_backends
+from django.tasks import TaskResult
 from django.tasks.backends.base import BaseTaskBackend
 from django.utils.module_loading import import_string
 
 from errands import instants
 from errands.arguments import decode_call, encode, encode_call
 from errands.exceptions import ArgumentError, ReturnValueError
+from errands.tasks.capabilities import backend_of
 from errands.tasks.carried import Carried, activated, capture
 from errands.tasks.context import own_context
 from errands.tasks.options import TaskOptions
@@ -29,6 +30,7 @@ from errands.tasks.signature import (
     call_shape,
     call_signature,
     check_call,
+    check_calls,
     check_pair,
     is_coroutine,
 )
@@ -66,8 +68,10 @@ class Task(DjangoTask):
     def __post_init__(self) -> None:
         for name, kinds, told in TAKEN:
             given = getattr(self, name)
+            # Python takes True for a number.
+            is_stranger = isinstance(given, bool) != (kinds is bool)
             # NaN is the one number that does not equal itself.
-            if not isinstance(given, kinds) or given != given:
+            if not isinstance(given, kinds) or is_stranger or given != given:
                 raise TypeError(f"{name} is {given!r}; it takes {told}.")
         # super() does not know the class that slots=True has made of this one.
         DjangoTask.__post_init__(self)
@@ -125,8 +129,7 @@ class Task(DjangoTask):
 
     def get_backend(self) -> BaseTaskBackend:
         """Return the backend of its alias; Django's own imports something each time."""
-        backend: BaseTaskBackend = task_backends[self.backend]
-        return backend
+        return backend_of(self.backend)
 
     def enqueue(self, *args: Any, **kwargs: Any) -> TaskResult:
         """Store one call, in the caller's transaction where the engine can."""
@@ -151,6 +154,10 @@ class Task(DjangoTask):
             results: Sequence[TaskResult] = backend.enqueue_many(task, encoded)  # type: ignore[attr-defined]
             return results
         return [backend.enqueue(task, args, kwargs) for args, kwargs in encoded]
+
+    async def aenqueue_many(self, calls: Iterable[Call]) -> Sequence[TaskResult]:
+        """Store many calls from async code, as ``enqueue_many`` does."""
+        return await sync_to_async(self.enqueue_many)(calls)
 
     def enqueue_on_commit(self, *args: Any, **kwargs: Any) -> None:
         """Store one call after the current transaction, at once without one.
@@ -204,6 +211,7 @@ class Task(DjangoTask):
     def _encode_calls(
         self, calls: Iterable[Call]
     ) -> list[tuple[list[Any], dict[str, Any]]]:
+        check_calls(calls)
         encoded: list[tuple[list[Any], dict[str, Any]]] = []
         for call in calls:
             try:
@@ -212,8 +220,9 @@ class Task(DjangoTask):
                     # A text would be taken for as many arguments as it has letters.
                     check_pair(call, index=len(encoded))
                 encoded.append(self.encode_call(args, kwargs))
-            except (TypeError, ValueError, AttributeError):
+            except (TypeError, ValueError, AttributeError) as refused:
                 check_pair(call, index=len(encoded))
+                refused.add_note(f"It is call {len(encoded)} of enqueue_many().")
                 raise
         return encoded
 

@@ -73,7 +73,7 @@ def _queue(value: object) -> str:
 
 
 def _priority(value: object) -> int:
-    if type(value) is not int:
+    if not isinstance(value, int) or isinstance(value, bool):
         raise TypeError("it takes an int.")
     if not TASK_MIN_PRIORITY <= value <= TASK_MAX_PRIORITY:
         raise ValueError(f"it takes {TASK_MIN_PRIORITY} to {TASK_MAX_PRIORITY}.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from django.tasks import TaskResult
 
-from errands.queue.rescuing import last_result
+from errands.queue.living.rescuing import last_result
 from errands.tasks.outcomes import (
     Cancelled,
     Discarded,
@@ -16,7 +16,12 @@ from errands.tasks.outcomes import (
     Snoozed,
     Succeeded,
 )
-from errands.testing.running import Lineage, hand_for, raise_error
+from errands.testing.running import (
+    Lineage,
+    check_raise_errors,
+    hand_for,
+    raise_error,
+)
 from errands.testing.store import store_of
 
 COUNTED: dict[type[object], str] = {
@@ -92,6 +97,7 @@ def drain(
     them.
     """
     _check(limit, queues)
+    check_raise_errors(raise_errors, asked_by="drain()")
     store = store_of(backend, asked_by="drain()")
     drained, lineage = Drained(), Lineage()
     with hand_for(store, queues=queues) as (solo, worker_id):

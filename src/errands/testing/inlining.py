@@ -12,9 +12,15 @@ from django.tasks import TaskResult
 
 from errands.queue.backend import DatabaseBackend
 from errands.queue.claims import Claim
-from errands.queue.results import assign
+from errands.queue.looking.results import assign
 from errands.tasks.outcomes import AttemptError, Failed, Retry
-from errands.testing.running import Hand, Lineage, hand_for, raise_error
+from errands.testing.running import (
+    Hand,
+    Lineage,
+    check_raise_errors,
+    hand_for,
+    raise_error,
+)
 from errands.testing.store import OwnStore, store_of
 
 REFRESHED = (
@@ -44,6 +50,7 @@ def inline(*, raise_errors: bool = True) -> Iterator[None]:
     either case how the task ended. Blocks can be nested: the innermost decides.
     Affects every thread of this process.
     """
+    check_raise_errors(raise_errors, asked_by="inline()")
     runner = _Inline(raise_errors=raise_errors)
     with ExitStack() as stack:
         if not _runners:

@@ -49,6 +49,12 @@ def hand_for(store: OwnStore, *, queues: str = "*") -> Iterator[Hand]:
                 hand.solo.give_back(hand.id)
 
 
+def check_raise_errors(given: object, *, asked_by: str) -> None:
+    """Raise ``TypeError`` for what neither asks for errors nor declines them."""
+    if not isinstance(given, bool):
+        raise TypeError(f"{asked_by} got raise_errors={given!r}; it takes True or False.")
+
+
 def raise_error(claim: Claim, error: AttemptError, *, asked_by: str) -> None:
     """Raise what a task raised, with a note that says which one and why here.
 

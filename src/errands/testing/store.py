@@ -8,21 +8,21 @@ from uuid import UUID
 from django.db import connections
 from django.db.models import F, QuerySet
 from django.db.transaction import atomic
-from django.tasks import task_backends
 
 from errands import instants
 from errands.exceptions import ErrandsError
 from errands.queue.backend import DatabaseBackend
+from errands.queue.claiming.horizon import Horizon
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Claim
-from errands.queue.concurrency import lowest_free, slots_taken
-from errands.queue.horizon import Horizon
 from errands.queue.models import RateRow, TaskRow
-from errands.queue.rates import Bucket
 from errands.queue.records import Finish, Record
-from errands.queue.selection import Selection
 from errands.queue.states import TaskState
 from errands.queue.store import Store
-from errands.queue.writing import Written
+from errands.queue.throttling.concurrency import free_slot
+from errands.queue.throttling.rates import Bucket
+from errands.queue.writing.settling import Written
+from errands.tasks.capabilities import backend_of
 from errands.tasks.rates import Rate
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -37,7 +37,7 @@ STAGE = (
 
 def store_of(backend: str, *, asked_by: str) -> "OwnStore":
     """Return the store of a backend; ``ErrandsError`` if it keeps no tasks."""
-    configured = task_backends[backend]
+    configured = backend_of(backend)
     if not isinstance(configured, DatabaseBackend):
         raise ErrandsError(
             f"{asked_by} runs tasks that wait in a database. TASKS[{backend!r}] is a "
@@ -58,7 +58,7 @@ class OwnStore(Store):
     def stage(self, limit: int = 0) -> int:
         """Make all due tasks ready; return how many."""
         with self._cursor() as cursor:
-            cursor.execute(STAGE, [self._statements.value(instants.now())])
+            cursor.execute(STAGE, [self._statements.now()])
             return int(cursor.rowcount)
 
     def claim(
@@ -114,10 +114,8 @@ class OwnStore(Store):
         return wait * MICROSECOND if wait else None
 
     def _free_slot(self, row: TaskRow) -> int | None:
-        key = str(row.concurrency_key)
         with connections[self.alias].cursor() as cursor:
-            taken = slots_taken(cursor, [key])[key]
-        return lowest_free(taken) if len(taken) < (row.concurrency_limit or 0) else None
+            return free_slot(cursor, str(row.concurrency_key), row.concurrency_limit or 0)
 
     def _rows(self, **conditions: Any) -> QuerySet[TaskRow]:
         return TaskRow.objects.using(self.alias).filter(**conditions)

@@ -8,8 +8,8 @@ from typing import Any
 from django.tasks import Task as DjangoTask
 
 from errands.queue.claims import Payload
-from errands.queue.keeping import keep_in_seconds
 from errands.queue.models import TaskRow
+from errands.queue.writing.keeping import keep_in_seconds
 from errands.tasks.context import dump_metadata
 from errands.tasks.keys import shared_key, unique_key
 from errands.tasks.registry import registry

@@ -11,7 +11,7 @@ from django.tasks import TaskResult
 from django.tasks.signals import task_finished
 
 from errands.queue.claims import Claim, Settlement
-from errands.queue.rescuing import may_have_ended, tell_if_ended
+from errands.queue.living.rescuing import may_have_ended, tell_if_ended
 from errands.tasks.outcomes import (
     Cancelled,
     Discarded,

@@ -32,11 +32,12 @@ from django.db import Error, connections
 from django.tasks.signals import task_finished
 
 from errands import instants
+from errands.queue.claiming.picking import Picker, QueuePicker
+from errands.queue.claiming.suspects import IdlePicker, SuspectPicker
 from errands.queue.claims import Claim, Settlement
-from errands.queue.picking import Picker
-from errands.queue.suspects import IdlePicker, SuspectPicker
 from errands.tasks.hearing import is_heard
 from errands.tasks.outcomes import Interrupted, Outcome
+from errands.text import clean_line
 from errands.worker.announcing import Announcer, is_of_interest
 from errands.worker.connections import renew_after_outage
 from errands.worker.hand import Hand
@@ -330,8 +331,9 @@ class Courier:
             self._settle()
             self._hand.take_along()
             self._hand.compare()
-        except Error:
-            logger.exception("the database is away; the lease has to expire")
+        except Error as error:
+            told = clean_line(error)
+            logger.warning("the database is away; the lease has to expire: %s", told)
             return False
         return True
 
@@ -342,13 +344,13 @@ class Courier:
             logger.warning("Task id=%s path=%s interrupted", claim.uuid, claim.path)
 
 
-def _picker_of(workplace: Workplace) -> Picker | SuspectPicker | IdlePicker:
+def _picker_of(workplace: Workplace) -> Picker:
     options, store = workplace.options, workplace.store
     patience = options.quarantine_patience
     suspects = SuspectPicker(store, options.selection, patience=patience)
     if options.quarantine:
         return suspects
-    picker = Picker(store, options.selection, threads=options.threads)
+    picker = QueuePicker(store, options.selection, threads=options.threads)
     if workplace.slots.path is not None:
         return picker
     return IdlePicker(picker, suspects, lambda: workplace.slots.reports)

@@ -16,7 +16,7 @@ from threading import Thread
 
 from django.db import Error
 
-from errands.queue.liveness import WorkerIdentity
+from errands.queue.living.liveness import WorkerIdentity
 from errands.queue.store import Store
 from errands.text import clean_line
 from errands.worker.attempts.making import Attempts
@@ -58,13 +58,14 @@ class Crew:
             workplace, may_judge=lambda: heartbeat.may_judge, sweep=sweeper.ask
         )
         attempts = Attempts(workplace, may_start=lambda: heartbeat.may_claim)
-        loop = Loop(workplace, attempts)
+        self._threads: list[Thread] = []
+        loop = Loop(workplace, attempts, begun=self._threads.append)
         executors = [
             Executor(index, workplace, attempts, loop=loop)
             for index in range(options.executors)
         ]
         self._heartbeat = heartbeat
-        self._threads: list[Thread] = [self._heartbeat, upkeep, sweeper, *executors]
+        self._threads += [self._heartbeat, upkeep, sweeper, *executors]
         if not options.quarantine:
             self._threads.append(Waker(workplace))
         announcers = [upkeep.announcer, *(each.announcer for each in executors)]

@@ -24,8 +24,8 @@ from uuid import uuid4
 from django.db import Error
 
 from errands.conf import settings
-from errands.queue import liveness
-from errands.queue.liveness import WorkerIdentity
+from errands.queue.living import liveness
+from errands.queue.living.liveness import WorkerIdentity
 from errands.worker.outage import Outage
 from errands.worker.workplace import Workplace
 

@@ -13,6 +13,7 @@ thread of the process, whose connections are cleaned after each attempt.
 import asyncio
 import logging
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
@@ -35,10 +36,20 @@ _started: ContextVar[WeakSet["asyncio.Task[Any]"] | None] = ContextVar(
 
 
 class Loop:
-    """Awaits attempts in a thread of its own, started with the first of them."""
+    """Awaits attempts in a thread of its own, started with the first of them.
 
-    def __init__(self, workplace: Workplace, attempts: Attempts) -> None:
+    ``begun`` is called with that thread.
+    """
+
+    def __init__(
+        self,
+        workplace: Workplace,
+        attempts: Attempts,
+        *,
+        begun: Callable[[threading.Thread], object] = lambda _: None,
+    ) -> None:
         self._workplace = workplace
+        self._begun = begun
         self._attempts = attempts
         self._places: SimpleQueue[int] = SimpleQueue()
         options = workplace.options
@@ -107,17 +118,21 @@ class Loop:
             if self._loop is None:
                 loop = asyncio.new_event_loop()
                 loop.set_task_factory(_remembering)
-                threading.Thread(
+                thread = threading.Thread(
                     target=self._run, args=[loop], name="errands-loop", daemon=True
-                ).start()
+                )
+                thread.start()
+                self._begun(thread)
                 self._loop = loop
             return self._loop
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Run for ever: what an asyncio task of a task raises ends no loop.
+        """Run for ever: ``SystemExit`` and its like in an asyncio task end no loop.
 
         But for one whose descriptors a task has closed: it would raise for ever. Then
-        this process stops, which gives back what is awaited.
+        this process stops, which gives back what is awaited. Asyncio lets nothing else
+        of a task through: any other error is of the loop itself, as where a task has
+        closed it. Then this thread ends, and as it is missed, so does the process.
         """
         asyncio.set_event_loop(loop)
         while True:
@@ -127,8 +142,12 @@ class Loop:
                 logger.exception("the event loop is broken; this process stops")
                 self._workplace.stop.request()
                 return
-            except BaseException:
+            except (SystemExit, KeyboardInterrupt):
                 logger.exception("a task broke out of the event loop")
+            except BaseException:
+                logger.exception("the event loop is broken")
+                self._workplace.outbox.put(None)
+                return
 
 
 def _remembering(

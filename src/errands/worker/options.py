@@ -10,7 +10,7 @@ from typing import Any
 from django.tasks.base import TASK_MAX_PRIORITY, TASK_MIN_PRIORITY
 
 from errands.conf import LONGEST, MOST_COROUTINES, MOST_THREADS, settings
-from errands.queue.selection import EVERY_QUEUE, Selection
+from errands.queue.claiming.selection import EVERY_QUEUE, Selection
 from errands.text import clean_line
 from errands.worker.memory import resident_megabytes
 

@@ -30,7 +30,8 @@ If the child dies between the two words of a new id, the supervisor reads an
 id nobody has: it rescues nothing, and the expired lease does.
 
 The file may be deleted at any time by who cleans up temporary directories, such as
-systemd after ten days. Who has mapped it keeps it; the next child gets a new one.
+systemd after ten days. Who has mapped it keeps it; the next child gets a new one,
+elsewhere if need be.
 """
 
 import mmap
@@ -222,7 +223,7 @@ class Slots:
 
     def _make_anew(self) -> None:
         """Make a file of these words under a name that nobody can have taken."""
-        number, name = tempfile.mkstemp(prefix="errands-")
+        number, name = _made_anew()
         with os.fdopen(number, "wb") as file:
             file.write(self._map)
         self._words.release()
@@ -230,6 +231,16 @@ class Slots:
         self.path, self._is_made_anew = Path(name), True
         self._map = _mapped(self.path)
         self._words = memoryview(self._map).cast("Q")
+
+
+def _made_anew() -> tuple[int, str]:
+    """Return a new file; where ``TMPDIR`` itself is gone, in another directory."""
+    try:
+        return tempfile.mkstemp(prefix="errands-")
+    except FileNotFoundError:
+        # Python has chosen it when the first file was made; now it chooses again.
+        tempfile.tempdir = None
+        return tempfile.mkstemp(prefix="errands-")
 
 
 def _mapped(path: Path) -> mmap.mmap:

@@ -22,10 +22,10 @@ from functools import partial
 from itertools import count
 from uuid import UUID
 
+from errands.queue.claiming.picking import QueuePicker
+from errands.queue.claiming.suspects import claim_suspect
 from errands.queue.claims import Claim, Settlement
-from errands.queue.picking import Picker
 from errands.queue.store import Store
-from errands.queue.suspects import claim_suspect
 from errands.tasks.outcomes import Cancelled, Failed, Interrupted, Outcome
 from errands.worker.announcing import Announcer
 from errands.worker.attempts.ctrl_c import CtrlC
@@ -53,7 +53,7 @@ class Solo:
         self._around = around
         # A clock that has always moved on: pauses hold at once.
         clock = partial(next, count())
-        self._picker = Picker(self._store, self._selection, clock=clock)
+        self._picker = QueuePicker(self._store, self._selection, clock=clock)
 
     def claim(self, worker_id: UUID) -> Claim | None:
         """Take what should run next; what is due by now is ready."""

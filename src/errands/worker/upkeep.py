@@ -16,11 +16,11 @@ from queue import Empty
 from django.db import Error, connections
 
 from errands.conf import settings
-from errands.queue.rescuing import rescue_lost
+from errands.queue.claiming.suspects import suspects_wait
+from errands.queue.committing.waking import wake
+from errands.queue.living.rescuing import rescue_lost
 from errands.queue.states import TaskState
 from errands.queue.store import Store
-from errands.queue.suspects import suspects_wait
-from errands.queue.waking import wake
 from errands.tasks.sweeps import run_sweeps
 from errands.worker.announcing import Announcer
 from errands.worker.attempts.oversight import relay_cancels

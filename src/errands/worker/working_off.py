@@ -13,8 +13,8 @@ from uuid import uuid4
 from django.db import Error, connections, transaction
 
 from errands.exceptions import ErrandsError
-from errands.queue.liveness import WorkerIdentity
-from errands.queue.rescuing import rescue_lost
+from errands.queue.living.liveness import WorkerIdentity
+from errands.queue.living.rescuing import rescue_lost
 from errands.queue.store import Store
 from errands.tasks.outcomes import (
     Failed,

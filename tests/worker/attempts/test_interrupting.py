@@ -14,9 +14,9 @@ from django.tasks.signals import task_started
 from django.utils import timezone
 
 from errands.exceptions import TaskCancelled, TaskTimeout
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Claim
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.selection import Selection
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from errands.tasks.capabilities import cancel

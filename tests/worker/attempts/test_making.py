@@ -14,9 +14,9 @@ from django.tasks.signals import task_finished, task_started
 from django.utils import timezone
 
 from errands.exceptions import UnknownTask
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Claim, dump_call, dump_ending
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.selection import Selection
 from errands.queue.states import TaskState
 from errands.tasks.outcomes import Cancelled, Failed, Outcome, Snoozed, Succeeded
 from errands.tasks.signals import task_discarded, task_retrying

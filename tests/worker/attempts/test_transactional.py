@@ -18,9 +18,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import F
 from django.db.transaction import atomic
 
+from errands.queue.claiming.selection import Selection
 from errands.queue.claims import Claim
 from errands.queue.models import ResultRow, TaskRow
-from errands.queue.selection import Selection
 from errands.queue.states import ResultStatus, TaskState
 from errands.tasks.outcomes import Failed, Interrupted, Retry, Succeeded
 from errands.worker.attempts import transactional

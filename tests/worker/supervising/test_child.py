@@ -1,13 +1,19 @@
-"""What a worker process sets for itself before it works."""
+"""What a worker process sets for itself before it works, and what it leaves."""
 
 import faulthandler
 import gc
+import os
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
+from errands.worker.slots import Slots
+from errands.worker.supervising import child
 from errands.worker.supervising.child import (
     collect_rarely,
     show_on_demand,
@@ -75,3 +81,28 @@ def test_a_site_keeps_the_signal_that_it_has_another_use_for(
     signal.signal(signal.SIGUSR1, before)
 
     assert registered == []
+
+
+def test_a_copy_ends_the_processes_of_its_tasks_and_none_of_its_supervisor(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    of_the_supervisor, of_a_task = Mock(), Mock()
+    there = [of_the_supervisor]
+
+    def work(*told: object) -> bool:
+        there.append(of_a_task)
+        return True
+
+    library = SimpleNamespace(active_children=lambda: list(there))
+    monkeypatch.setitem(sys.modules, "multiprocessing", library)
+    monkeypatch.setattr(child, "work", work)
+    monkeypatch.setattr(child, "say_what_is_left", lambda: None)
+    monkeypatch.setattr(os, "_exit", sys.exit)
+    Slots.create(tmp_path / "slots", places=1).close()
+
+    with pytest.raises(SystemExit) as end:
+        child.main(str(tmp_path / "slots"), "{}")
+
+    assert end.value.code == 0
+    of_a_task.terminate.assert_called_once_with()
+    of_the_supervisor.terminate.assert_not_called()

@@ -10,8 +10,8 @@ from django.utils import timezone
 
 from errands.management import command
 from errands.queue.backend import DatabaseBackend
-from errands.queue.depth import Depth, depths
-from errands.queue.listing import Listed, listed
+from errands.queue.looking.depth import Depth, depths
+from errands.queue.looking.listing import Listed, listed
 from errands.queue.names import queue_name
 from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
@@ -31,6 +31,8 @@ NEED_THE_TASKS = {"cancel", "discard", "retry"}
 STATES = {state.name.lower(): state for state in (*TaskState, *ResultStatus)}
 OF_LISTS = ("state", "task", "limit", "ids")
 FEW, MOST = 20, 1_000_000
+NO_SUCH_TASK = "There is no such task."
+NO_LIVE_TASK = "Nothing waits, nothing runs; --state shows what has ended."
 KEY_IS_TAKEN = "cannot run again while task {} has its unique key; retry it after that"
 OF_A_JOB = "is a job's, whose owner was told how it ended: start the job anew"
 
@@ -150,7 +152,8 @@ class Command(command.Command):
             self.say(str(task.id) if options["ids"] else _told(task))
         # Past a pipe: its ids may be what another command takes.
         if not found:
-            self.complain("There is no such task.")
+            asked = names or options["state"] or options["task"]
+            self.complain(NO_SUCH_TASK if asked else NO_LIVE_TASK)
         elif len(found) > limit:
             self.complain(f"There are more than {limit:,}; --limit shows more.")
 

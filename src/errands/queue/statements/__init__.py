@@ -5,8 +5,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
 from errands.queue.statements.interface import Statements
-from errands.queue.statements.mysql import MySQLStatements
-from errands.queue.statements.postgresql import PostgreSQLStatements
+from errands.queue.statements.mysql.dialect import MySQLStatements
+from errands.queue.statements.postgresql.dialect import PostgreSQLStatements
 from errands.queue.statements.sqlite import SQLiteStatements
 
 __all__ = ["Statements", "cursor_of", "statements_for"]

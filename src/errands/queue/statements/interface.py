@@ -12,19 +12,24 @@ every database is written where it is used, in the rooms above.
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import batched
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
+from errands import instants
 from errands.queue.claims import Claim
 from errands.queue.records import Finish, Requeue
-from errands.queue.results import StoredResult
 from errands.queue.statements.rows import (
     CALL_COLUMNS,
     CLAIM_COLUMNS,
+    ID,
     INSERT_COLUMNS,
+    RANK,
+    SHARED_COLUMNS,
     ZEROED_COLUMNS,
     ZEROES,
     CallRow,
@@ -33,8 +38,10 @@ from errands.queue.statements.rows import (
     ClaimFilter,
     Parameter,
     Row,
+    StoredResult,
     Withdrawal,
     as_uuid,
+    places,
     stored_errors,
     stored_metadata,
     stored_names,
@@ -43,9 +50,10 @@ from errands.queue.states import ResultStatus, TaskState
 
 READ_AT_ONCE = 500
 
+GIVEN_COLUMNS = f"{CALL_COLUMNS}, {INSERT_COLUMNS}"
 ONE_ROW = (
-    f"errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS}) "
-    f"VALUES ({', '.join(['%s'] * 14)}, {ZEROES})"
+    f"errands_task ({GIVEN_COLUMNS}, {ZEROED_COLUMNS}) "
+    f"VALUES ({places(GIVEN_COLUMNS.split(', '))}, {ZEROES})"
 )
 STORED = """
 SELECT uuid, path, payload, queue, precedence, run_at, enqueued_at, started_at,
@@ -58,7 +66,6 @@ SELECT uuid, path, payload, queue, precedence, run_at, enqueued_at, started_at,
     expires_at, concurrency_key, token
 FROM errands_result WHERE uuid IN (?)
 """
-
 
 # One step down the index for each value, however many rows have it.
 VALUES_BY_STEPS = """
@@ -80,6 +87,15 @@ WITH found(value) AS (
 """
 
 
+# How a row that waits becomes a result; ``Statements.ending`` has the values.
+WITHDRAW = f"""
+INSERT INTO errands_result (id, token, attempt, crashes, worker_ids, started_at,
+    metadata, status, errors, finished_at, expires_at, {SHARED_COLUMNS})
+SELECT id, token, attempt, crashes, worker_ids, started_at, metadata,
+    %s, %s, %s, %s, {SHARED_COLUMNS} FROM
+"""
+
+
 class Statements(ABC):
     """The queue's SQL for one database."""
 
@@ -88,7 +104,12 @@ class Statements(ABC):
     moves_at_once = False
     """Whether ``finish``, ``drop`` and ``requeue`` are one statement each."""
     clock = "statement_timestamp()"
-    """The database's own time, as an instant that ``instant`` reads."""
+    """The database's own time, as an instant that ``instant`` reads.
+
+    In a statement with values, if only an empty list of them.
+    """
+    later = "statement_timestamp() + %s * interval '1 second'"
+    """The same so many seconds later."""
     values_of_state = VALUES_BY_STEPS
     """``found (value)``: the values of a column that leads the index of a state."""
     of_index = ""
@@ -129,6 +150,10 @@ class Statements(ABC):
     def value(self, value: UUID | datetime | None) -> Parameter:
         """Return a value as this database's cursor takes it."""
 
+    def now(self) -> Parameter:
+        """Return this host's time as a value."""
+        return self.value(instants.now())
+
     def insert_one(
         self, cursor: CursorWrapper, row: Sequence[Parameter], call: CallRow
     ) -> bool:
@@ -147,7 +172,7 @@ class Statements(ABC):
     def insert_many(
         self, cursor: CursorWrapper, row: Sequence[Parameter], calls: Sequence[CallRow]
     ) -> None:
-        """Insert one row per call in one statement, with ids in their order.
+        """Insert one row per call, with ids in their order.
 
         Calls whose unique key is live are left out; who wants to know which
         asks afterwards. Two transactions with the same keys in different
@@ -267,45 +292,54 @@ class Statements(ABC):
     def read(
         self, cursor: CursorWrapper, uuids: Sequence[UUID]
     ) -> dict[UUID, StoredResult]:
-        """Return tasks from whichever table holds them, in one statement.
+        """Return tasks from whichever table holds them.
 
-        So a task that is moved meanwhile is found. What has expired is too.
+        One statement reads both, so a task that is moved meanwhile is found. What has
+        expired is too.
         """
         found: dict[UUID, StoredResult] = {}
-        for start in range(0, len(uuids), READ_AT_ONCE):
-            some = [self.value(uuid) for uuid in uuids[start : start + READ_AT_ONCE]]
-            places = ", ".join(["%s"] * len(some))
-            cursor.execute(STORED.replace("?", places), some * 2)
+        for some in batched(map(self.value, uuids), READ_AT_ONCE):
+            cursor.execute(STORED.replace("?", places(some)), some * 2)
             for row in cursor.fetchall():
                 stored = self._stored(row)
                 found[stored.uuid] = stored
         return found
 
+    def ending(self, ended: Withdrawal) -> list[Parameter]:
+        """Return the values that ``WITHDRAW`` writes."""
+        times = self.value(ended.finished_at), self.value(ended.expires_at)
+        return [ended.status, ended.errors, *times]
+
     def _stored(self, row: Row) -> StoredResult:
+        """Read a row of ``STORED``."""
+        uuid, path, payload, queue, rank, run_at, enqueued_at, started_at = row[:8]
+        claimed_at, finished_at, errors, names, worker, state, status = row[8:15]
+        return_value, expires_at, key, token = row[15:]
+        instant = self.instant
         return StoredResult(
-            uuid=as_uuid(row[0]),
-            path=row[1],
-            payload=row[2],
-            queue=row[3],
-            rank=row[4],
-            run_at=self.instant(row[5]),
-            enqueued_at=self.instant(row[6]),  # type: ignore[arg-type]
-            started_at=self.instant(row[7]),
-            claimed_at=self.instant(row[8]),
-            finished_at=self.instant(row[9]),
-            errors=stored_errors(row[10]),
-            worker_ids=stored_names(row[11]) + ([row[12]] if row[12] else []),
-            state=row[13],
-            status=row[14],
-            return_value=row[15],
-            expires_at=self.instant(row[16]),
-            concurrency_key=row[17],
-            token=row[18],
+            uuid=as_uuid(uuid),
+            path=path,
+            payload=payload,
+            queue=queue,
+            rank=rank,
+            run_at=instant(run_at),
+            enqueued_at=instant(enqueued_at),  # type: ignore[arg-type]
+            started_at=instant(started_at),
+            claimed_at=instant(claimed_at),
+            finished_at=instant(finished_at),
+            errors=stored_errors(errors),
+            worker_ids=stored_names(names) + ([worker] if worker else []),
+            state=state,
+            status=status,
+            return_value=return_value,
+            expires_at=instant(expires_at),
+            concurrency_key=key,
+            token=token,
         )
 
     def claims(self, rows: Sequence[Row]) -> list[Claim]:
         """Return rows of ``CLAIM_COLUMNS`` in the order they should run."""
-        ordered = sorted(rows, key=lambda row: (row[6], row[0]))
+        ordered = sorted(rows, key=itemgetter(RANK, ID))
         return [self._claim(row) for row in ordered]
 
     @abstractmethod
@@ -313,29 +347,33 @@ class Statements(ABC):
         """Return a timestamp, as the driver tells it, as an aware instant."""
 
     def _claim(self, row: Row) -> Claim:
-        # By position, in the order of Claim's fields: by name takes twice as long. What
-        # is empty, as nearly always, is not read.
-        instant, errors, names, metadata = self.instant, row[15], row[16], row[19]
+        """Read a row of ``CLAIM_COLUMNS``, which are in the order of Claim's fields."""
+        row_id, uuid, token, path, payload, queue, rank, attempt, most = row[:9]
+        crashes, releases, enqueued_at, run_at, started_at, claimed_at = row[9:15]
+        errors, names, metadata, key, at_most_once, cancel_requested_at = row[15:]
+        instant = self.instant
+        # By position: by name takes twice as long. What is empty, as nearly always, is
+        # not read.
         return Claim(
-            row[0],
-            as_uuid(row[1]),
-            row[2],
-            row[3],
-            row[4],
-            row[5],
-            -row[6],
-            row[7],
-            row[8],
-            row[9],
-            row[10],
-            instant(row[11]),  # type: ignore[arg-type]
-            None if row[12] is None else instant(row[12]),
-            None if row[13] is None else instant(row[13]),
-            instant(row[14]),
+            row_id,
+            as_uuid(uuid),
+            token,
+            path,
+            payload,
+            queue,
+            -rank,
+            attempt,
+            most,
+            crashes,
+            releases,
+            instant(enqueued_at),  # type: ignore[arg-type]
+            None if run_at is None else instant(run_at),
+            None if started_at is None else instant(started_at),
+            instant(claimed_at),
             [] if errors == "[]" else stored_errors(errors),
             [] if names == "[]" else stored_names(names),
             {} if metadata == "{}" else stored_metadata(metadata),
-            row[17],
-            bool(row[18]),
-            row[20] is not None,
+            key,
+            bool(at_most_once),
+            cancel_requested_at is not None,
         )

@@ -1,7 +1,7 @@
 """The rows of the queue's tables, as statements read and write them."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
@@ -21,7 +21,7 @@ SHARED_COLUMNS = (
 CLAIM_COLUMNS = (
     "id, uuid, token, path, payload, queue, precedence, attempt, max_attempts, crashes, "
     "releases, enqueued_at, run_at, started_at, claimed_at, errors, worker_ids, "
-    "concurrency_key, at_most_once, metadata, cancel_requested_at"
+    "metadata, concurrency_key, at_most_once, cancel_requested_at"
 )
 INSERT_COLUMNS = (
     "queue, precedence, path, max_attempts, concurrency_limit, at_most_once, "
@@ -29,6 +29,14 @@ INSERT_COLUMNS = (
 )
 CALL_COLUMNS = "uuid, payload, unique_key, concurrency_key"
 ZEROED_COLUMNS = "attempt, crashes, releases, token, errors, worker_ids"
+ZEROES = "0, 0, 0, 0, '[]', '[]'"
+
+# Where they stand in a row of ``CLAIM_COLUMNS``.
+ID, TOKEN, RANK, ATTEMPT, CLAIMED_AT, KEY = map(
+    CLAIM_COLUMNS.split(", ").index,
+    ("id", "token", "precedence", "attempt", "claimed_at", "concurrency_key"),
+)
+
 # For rows that are found by their id. PostgreSQL does not take the partial index of
 # a state for these, in which it would walk over all that were ever in that state
 # while an old snapshot keeps their entries.
@@ -36,7 +44,6 @@ IS_READY = f"state + 0 = {TaskState.READY:d}"
 IS_RUNNING = f"state + 0 = {TaskState.RUNNING:d}"
 
 WITHOUT_ZONE = len("2999-12-31 23:59:59.999999")
-ZEROES = "0, 0, 0, 0, '[]', '[]'"
 
 
 class CallRow(NamedTuple):
@@ -66,6 +73,33 @@ class Claimed(NamedTuple):
     keyed: list[tuple[int, str]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredResult:
+    """What the two tables hold of one task.
+
+    ``state`` is set for a live row, ``status`` for a finished one.
+    """
+
+    uuid: UUID
+    path: str
+    payload: str
+    queue: str
+    rank: int
+    run_at: datetime | None
+    enqueued_at: datetime
+    started_at: datetime | None
+    claimed_at: datetime | None
+    finished_at: datetime | None
+    errors: list[dict[str, str]]
+    worker_ids: list[str]
+    state: int | None
+    status: int | None
+    return_value: str | None
+    expires_at: datetime | None = None
+    concurrency_key: str | None = None
+    token: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
     """How a task ends that waits, as it was read: under the token of then."""
@@ -90,6 +124,21 @@ class ClaimFilter:
     min_rank: int
     max_rank: int
     after_id: int = 0
+
+    @property
+    def of_queue(self) -> str:
+        """The condition for rows of the queue; empty for those of any."""
+        return "" if self.queue is None else "AND queue = %s"
+
+    @property
+    def queues(self) -> list[Parameter]:
+        """Its values."""
+        return [] if self.queue is None else [self.queue]
+
+    @property
+    def chosen(self) -> list[Parameter]:
+        """Its values, and the first and the last rank."""
+        return [*self.queues, self.min_rank, self.max_rank]
 
 
 def stored_errors(text: str) -> list[dict[str, str]]:
@@ -130,6 +179,16 @@ def _is_error(stored: Any) -> bool:
 def dumped(records: Sequence[Finish] | Sequence[Requeue]) -> str:
     """Return records as one JSON parameter: a list of lists of their columns."""
     return ENCODER.encode([record.columns for record in records])
+
+
+def places(values: Collection[object]) -> str:
+    """Return a place for each value."""
+    return ", ".join(["%s"] * len(values))
+
+
+def of_table(alias: str, columns: str) -> str:
+    """Return columns, each of the table that a statement calls so."""
+    return ", ".join(f"{alias}.{column}" for column in columns.split(", "))
 
 
 def as_uuid(stored: UUID | str) -> UUID:

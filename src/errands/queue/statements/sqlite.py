@@ -15,10 +15,9 @@ from uuid import UUID
 
 from django.db.backends.utils import CursorWrapper
 
-from errands import instants
 from errands.queue.claims import Claim
-from errands.queue.records import Finish, Requeue
-from errands.queue.statements.interface import Statements
+from errands.queue.records import FINISH_COLUMNS, REQUEUE_COLUMNS, Finish, Requeue
+from errands.queue.statements.interface import WITHDRAW, Statements
 from errands.queue.statements.rows import (
     CALL_COLUMNS,
     CLAIM_COLUMNS,
@@ -33,18 +32,27 @@ from errands.queue.statements.rows import (
     Parameter,
     Withdrawal,
     dumped,
+    of_table,
+    places,
     stored_instant,
     utc_text,
 )
+from errands.queue.statements.slots import count_free, first_blocked
 from errands.queue.states import ResultStatus, TaskState
 
-SHARED_VALUES = ", ".join(["%s"] * len(INSERT_COLUMNS.split(", ")))
+
+def _listed(*columns: str) -> str:
+    """Return a JSON parameter as rows: a list that has a list of columns for each."""
+    values = [
+        f"json_extract(value, '$[{at}]') AS {name}" for at, name in enumerate(columns)
+    ]
+    return f"(SELECT key AS position, {', '.join(values)} FROM json_each(%s))"
+
 
 INSERT_MANY = f"""
 errands_task ({CALL_COLUMNS}, {INSERT_COLUMNS}, {ZEROED_COLUMNS})
-SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
-    json_extract(value, '$[2]'), json_extract(value, '$[3]'), {SHARED_VALUES}, {ZEROES}
-FROM json_each(%s) WHERE true ORDER BY key
+SELECT {CALL_COLUMNS}, {places(INSERT_COLUMNS.split(", "))}, {ZEROES}
+FROM {_listed(*CALL_COLUMNS.split(", "))} WHERE true ORDER BY position
 """
 
 READY = f"FROM errands_task WHERE state = {TaskState.READY:d}"
@@ -69,50 +77,32 @@ AND id IN (SELECT value FROM json_each(%s)) ORDER BY precedence, id
 """
 
 START = f"""
-{TAKE}, slot = json_extract(given.value, '$[1]') FROM json_each(%s) AS given
-WHERE errands_task.id = json_extract(given.value, '$[0]')
-    AND errands_task.state = {TaskState.READY:d}
-RETURNING {", ".join(f"errands_task.{column}" for column in CLAIM_COLUMNS.split(", "))}
+{TAKE}, slot = given.free FROM {_listed("id", "free")} AS given
+WHERE errands_task.id = given.id AND errands_task.state = {TaskState.READY:d}
+RETURNING {of_table("errands_task", CLAIM_COLUMNS)}
 """
 
 BLOCK = f"""
-UPDATE errands_task SET state = {TaskState.BLOCKED:d} FROM json_each(%s) AS taken
-WHERE errands_task.concurrency_key = json_extract(taken.value, '$[0]')
-    AND errands_task.concurrency_limit <= json_extract(taken.value, '$[1]')
+UPDATE errands_task SET state = {TaskState.BLOCKED:d}
+FROM {_listed("key", "slots")} AS taken
+WHERE concurrency_key = taken.key AND concurrency_limit <= taken.slots
     AND errands_task.id IN (SELECT id {READY} {{queue}} {IN_ORDER})
 """
 
 PROMOTE = f"""
 UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
-    SELECT id FROM errands_task
-    WHERE state = {TaskState.BLOCKED:d} AND concurrency_key = %s
-        AND queue NOT IN (SELECT name FROM errands_queue)
-    ORDER BY precedence, id
-    LIMIT max(0, coalesce((
-        SELECT concurrency_limit FROM errands_task
-        WHERE state = {TaskState.BLOCKED:d} AND concurrency_key = %s
-            AND queue NOT IN (SELECT name FROM errands_queue)
-        ORDER BY precedence, id LIMIT 1
-    ), 0) - (
-        SELECT count(*) FROM errands_task
-        WHERE concurrency_key = %s AND slot IS NOT NULL
-    ))
+    {first_blocked("id", "%s", limit=f"max(0, coalesce({count_free('%s')}, 0))")}
 )
 """
 
 FINISH = f"""
 INSERT INTO errands_result (id, token, status, attempt, crashes, errors, worker_ids,
     return_value, started_at, finished_at, metadata, expires_at, {SHARED_COLUMNS})
-SELECT t.id, t.token, json_extract(r.value, '$[2]'), json_extract(r.value, '$[3]'),
-    json_extract(r.value, '$[4]'), json_extract(r.value, '$[5]'),
-    json_extract(r.value, '$[6]'), json_extract(r.value, '$[7]'),
-    coalesce(json_extract(r.value, '$[8]'), t.started_at),
-    json_extract(r.value, '$[9]'),
-    coalesce(json_extract(r.value, '$[10]'), t.metadata),
-    json_extract(r.value, '$[11]'),
-    {", ".join(f"t.{column}" for column in SHARED_COLUMNS.split(", "))}
-FROM json_each(%s) AS r JOIN errands_task AS t
-    ON t.id = json_extract(r.value, '$[0]') AND t.token = json_extract(r.value, '$[1]')
+SELECT t.id, t.token, r.status, r.attempt, r.crashes, r.errors, r.worker_ids,
+    r.return_value, coalesce(r.started_at, t.started_at), r.finished_at,
+    coalesce(r.metadata, t.metadata), r.expires_at, {of_table("t", SHARED_COLUMNS)}
+FROM {_listed(*FINISH_COLUMNS)} AS r
+    JOIN errands_task AS t ON t.id = r.id AND t.token = r.token
 WHERE t.state = {TaskState.RUNNING:d}
 RETURNING id
 """
@@ -121,26 +111,23 @@ DELETE = "DELETE FROM errands_task WHERE id IN (SELECT value FROM json_each(%s))
 
 DROP = f"""
 DELETE FROM errands_task WHERE (id, token) IN (
-    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(%s)
+    SELECT id, token FROM {_listed("id", "token")}
 ) AND state = {TaskState.RUNNING:d}
 RETURNING id
 """
 
 REQUEUE = f"""
-UPDATE errands_task SET run_at = json_extract(r.value, '$[3]'),
-    state = CASE WHEN cancel_requested_at IS NULL THEN json_extract(r.value, '$[2]')
+UPDATE errands_task SET run_at = r.run_at, attempt = r.attempt,
+    state = CASE WHEN cancel_requested_at IS NULL THEN r.state
                  ELSE {TaskState.READY:d} END,
-    attempt = json_extract(r.value, '$[4]'), crashes = json_extract(r.value, '$[5]'),
-    releases = json_extract(r.value, '$[6]'), errors = json_extract(r.value, '$[7]'),
-    worker_ids = json_extract(r.value, '$[8]'),
-    started_at = json_extract(r.value, '$[9]'),
-    metadata = coalesce(json_extract(r.value, '$[10]'), metadata),
+    crashes = r.crashes, releases = r.releases, errors = r.errors,
+    worker_ids = r.worker_ids, started_at = r.started_at,
+    metadata = coalesce(r.metadata, errands_task.metadata),
     worker = NULL, slot = NULL
-FROM json_each(%s) AS r
-WHERE errands_task.id = json_extract(r.value, '$[0]')
-    AND errands_task.token = json_extract(r.value, '$[1]')
+FROM {_listed(*REQUEUE_COLUMNS)} AS r
+WHERE errands_task.id = r.id AND errands_task.token = r.token
     AND errands_task.state = {TaskState.RUNNING:d}
-    AND NOT (json_extract(r.value, '$[11]') AND started_at IS NOT NULL)
+    AND NOT (r.unless_started AND errands_task.started_at IS NOT NULL)
 RETURNING id
 """
 
@@ -154,13 +141,6 @@ UPDATE errands_task SET state = {TaskState.READY:d} WHERE id IN (
 """
 
 WAITING = f"uuid = %s AND token = %s AND state <> {TaskState.RUNNING:d}"
-
-WITHDRAW = f"""
-INSERT INTO errands_result (id, token, attempt, crashes, worker_ids, started_at,
-    metadata, status, errors, finished_at, expires_at, {SHARED_COLUMNS})
-SELECT id, token, attempt, crashes, worker_ids, started_at, metadata,
-    %s, %s, %s, %s, {SHARED_COLUMNS} FROM errands_task WHERE {WAITING}
-"""
 
 PRUNE_OLD = """
 DELETE FROM errands_result WHERE id IN (
@@ -182,7 +162,8 @@ class SQLiteStatements(Statements):
 
     # One transaction writes at a time.
     locking = ""
-    clock = "strftime('%Y-%m-%d %H:%M:%f', 'now')"
+    clock = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now')"
+    later = "strftime('%%Y-%%m-%%d %%H:%%M:%%f', 'now', %s || ' seconds')"
 
     def value(self, value: UUID | datetime | None) -> Parameter:
         """Return the value as Django's SQLite backend stores it."""
@@ -204,18 +185,19 @@ class SQLiteStatements(Statements):
 
     def claim(self, cursor: CursorWrapper, wanted: ClaimFilter) -> Claimed:
         """Take ready rows; without any, the write lock is not asked for."""
-        queue, chosen = _selected(wanted)
-        look = f"SELECT id, concurrency_key {READY} {queue} {IN_ORDER}"
-        cursor.execute(look, [*chosen[:-1], 1])
+        look = f"SELECT id, concurrency_key {READY} {wanted.of_queue} {IN_ORDER}"
+        cursor.execute(look, [*wanted.chosen, 1])
         if cursor.fetchone() is None:
             return Claimed([], [])
-        now = self.value(instants.now())
-        cursor.execute(CLAIM.format(queue=queue), [wanted.worker, now, *chosen])
+        now = self.now()
+        chosen = [*wanted.chosen, wanted.limit]
+        claim = CLAIM.format(queue=wanted.of_queue)
+        cursor.execute(claim, [wanted.worker, now, *chosen])
         rows = cursor.fetchall()
         if len(rows) == wanted.limit:
             return Claimed(self.claims(rows), [])
-        cursor.execute(look, [*chosen[:-1], wanted.limit - len(rows)])
-        keyed = [row for row in cursor.fetchall() if row[1] is not None]
+        cursor.execute(look, [*wanted.chosen, wanted.limit - len(rows)])
+        keyed = [(row_id, key) for row_id, key in cursor.fetchall() if key is not None]
         return Claimed(self.claims(rows), keyed)
 
     def lock_keys(self, cursor: CursorWrapper, keys: Iterable[str]) -> None:
@@ -231,7 +213,7 @@ class SQLiteStatements(Statements):
         self, cursor: CursorWrapper, worker: str, slots: Mapping[int, int]
     ) -> list[Claim]:
         """Take ready rows for an attempt, each with its slot."""
-        now = self.value(instants.now())
+        now = self.now()
         cursor.execute(START, [worker, now, json.dumps(list(slots.items()))])
         return self.claims(cursor.fetchall())
 
@@ -239,9 +221,9 @@ class SQLiteStatements(Statements):
         self, cursor: CursorWrapper, taken: Mapping[str, int], wanted: ClaimFilter
     ) -> int:
         """Block the rows of full keys among the first ready ones."""
-        queue, chosen = _selected(wanted)
         full = json.dumps(list(taken.items()))
-        cursor.execute(BLOCK.format(queue=queue), [full, *chosen])
+        values = [full, *wanted.chosen, wanted.limit]
+        cursor.execute(BLOCK.format(queue=wanted.of_queue), values)
         return int(cursor.rowcount)
 
     def promote(self, cursor: CursorWrapper, keys: Iterable[str]) -> int:
@@ -271,7 +253,7 @@ class SQLiteStatements(Statements):
 
     def stage(self, cursor: CursorWrapper, limit: int) -> int:
         """Make due scheduled rows ready; with none due, lock nothing."""
-        now = self.value(instants.now())
+        now = self.now()
         cursor.execute(f"{DUE} LIMIT 1", [now])
         if cursor.fetchone() is None:
             return 0
@@ -280,9 +262,9 @@ class SQLiteStatements(Statements):
 
     def withdraw(self, cursor: CursorWrapper, uuid: UUID, ended: Withdrawal) -> bool:
         """Move a row that is not running to the results."""
-        times = (self.value(ended.finished_at), self.value(ended.expires_at))
         waiting: list[Parameter] = [uuid.hex, ended.token]
-        cursor.execute(WITHDRAW, [ended.status, ended.errors, *times, *waiting])
+        copy = f"{WITHDRAW} errands_task WHERE {WAITING}"
+        cursor.execute(copy, [*self.ending(ended), *waiting])
         if cursor.rowcount != 1:
             return False
         cursor.execute(f"DELETE FROM errands_task WHERE {WAITING}", waiting)
@@ -302,16 +284,9 @@ class SQLiteStatements(Statements):
 
     def prune_expired(self, cursor: CursorWrapper, limit: int) -> int:
         """Delete results whose ``expires_at`` is over."""
-        cursor.execute(PRUNE_EXPIRED, [self.value(instants.now()), limit])
+        cursor.execute(PRUNE_EXPIRED, [self.now(), limit])
         return int(cursor.rowcount)
 
     def instant(self, stored: Any) -> datetime | None:
         """Return a timestamp as an aware instant."""
         return stored_instant(stored)
-
-
-def _selected(wanted: ClaimFilter) -> tuple[str, list[Parameter]]:
-    chosen: list[Parameter] = [wanted.min_rank, wanted.max_rank, wanted.limit]
-    if wanted.queue is None:
-        return "", chosen
-    return "AND queue = %s", [wanted.queue, *chosen]

@@ -10,8 +10,8 @@ from django.tasks import Task, TaskResult
 from errands import instants
 from errands.exceptions import ErrandsError
 from errands.queue.claims import Claim, Payload, Settlement, storable
-from errands.queue.keeping import kept_by
 from errands.queue.store import Store
+from errands.queue.writing.keeping import kept_by
 from errands.tasks.attempt import judge
 from errands.tasks.context import dump_metadata
 from errands.tasks.interrupting import Control

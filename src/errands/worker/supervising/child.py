@@ -12,7 +12,8 @@ Or a copy of the supervisor that does the same.
 The process ends by ``os._exit``: a task past its grace, or a thread that one
 left behind, cannot hold it. Before that everything claimed has been settled or
 given back and the worker's row is gone. Where that was impossible the exit
-code is 1, and the supervisor or the expired lease does it.
+code is 1, and the supervisor or the expired lease does it. A process whose
+supervisor has died ends 10 s after its grace, whatever holds it.
 """
 
 import faulthandler
@@ -23,10 +24,11 @@ import os
 import signal
 import sys
 import threading
+import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import django
 from django.apps import apps
@@ -34,7 +36,11 @@ from django.apps import apps
 from errands.streams import flush
 from errands.worker.slots import Slots
 from errands.worker.stopping import Stop, hangups
-from errands.worker.supervising.lifeline import follow, take_standard_input
+from errands.worker.supervising.lifeline import (
+    PATIENCE_SECONDS,
+    follow,
+    take_standard_input,
+)
 
 logger = logging.getLogger("errands.worker")
 
@@ -46,7 +52,7 @@ LAST_WORDS_SECONDS = 5.0
 
 def main(slots_path: str, options_json: str) -> NoReturn:
     """Work until told to stop, then end the process."""
-    code = 1
+    code, others = 1, started_processes()
     try:
         code = 0 if work(Slots.open(Path(slots_path)), options_json) else 1
     except BaseException:
@@ -57,7 +63,29 @@ def main(slots_path: str, options_json: str) -> NoReturn:
             speaker = threading.Thread(target=say_what_is_left, daemon=True)
             speaker.start()
             speaker.join(LAST_WORDS_SECONDS)
+        # Last: what still runs is to notice nothing of it.
+        with suppress(Exception):
+            terminate(started_processes() - others)
         os._exit(code)
+
+
+def started_processes() -> set[Any]:
+    """Return those of ``multiprocessing`` that this process has started.
+
+    A copy of the supervisor takes those of the supervisor for its own.
+    """
+    library = sys.modules.get("multiprocessing")
+    return set(library.active_children()) if library else set()
+
+
+def terminate(processes: set[Any]) -> None:
+    """End what tasks have left in pools.
+
+    Python ends pools when it ends itself, which ``os._exit`` prevents: their processes
+    would wait for work for ever.
+    """
+    for process in processes:
+        process.terminate()
 
 
 def say_what_is_left() -> None:
@@ -73,14 +101,16 @@ def work(slots: Slots, options_json: str) -> bool:
     What the threads are made of refers to models, which may be imported only
     when the site has been set up; orders are obeyed from the beginning.
     """
-    stop = Stop(json.loads(options_json)["grace"])
+    grace = json.loads(options_json)["grace"]
+    stop = Stop(grace)
     # A terminal sends SIGINT to all of us; the supervisor decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, stop.terminate)
     for number in hangups():
         signal.signal(number, stop.hang_up)
     leave_signals_here()
-    follow(take_standard_input(), stop)
+    end = partial(end_in_spite_of_all, grace)
+    follow(take_standard_input(), stop, afterwards=end)
     show_on_demand()
     if not apps.ready:
         # In a copy it would undo what the site did to its logs when it got ready.
@@ -102,6 +132,16 @@ def work(slots: Slots, options_json: str) -> bool:
     if has_settled_all:
         slots.say_goodbye(is_done=not stop.is_requested)
     return has_settled_all
+
+
+def end_in_spite_of_all(grace: float) -> NoReturn:
+    """End the process if it has not stopped: who would kill it is gone.
+
+    It may wait for a log that nobody reads, or an answer of the database, and would
+    keep its tasks for as long.
+    """
+    time.sleep(grace + PATIENCE_SECONDS)
+    os._exit(1)
 
 
 def show_on_demand() -> None:

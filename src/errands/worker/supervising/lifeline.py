@@ -14,11 +14,14 @@ cause of death; that is why children need no other way to notice.
 
 import os
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from errands.worker.stopping import Stop
 
 STOP, AT_ONCE = b"s", b"!"
+PATIENCE_SECONDS = 10.0
+"""How long after its grace a child may still be there."""
 
 _held: set["Lifeline"] = set()
 
@@ -67,16 +70,21 @@ def take_standard_input() -> int:
     return lifeline
 
 
-def follow(lifeline: int, stop: Stop) -> threading.Thread:
-    """Obey the lifeline in a thread of its own."""
+def follow(
+    lifeline: int, stop: Stop, *, afterwards: Callable[[], object] = lambda: None
+) -> threading.Thread:
+    """Obey the lifeline in a thread of its own, and call something when it has ended."""
     thread = threading.Thread(
-        target=_obey, args=(lifeline, stop), name="errands-lifeline", daemon=True
+        target=_obey,
+        args=(lifeline, stop, afterwards),
+        name="errands-lifeline",
+        daemon=True,
     )
     thread.start()
     return thread
 
 
-def _obey(lifeline: int, stop: Stop) -> None:
+def _obey(lifeline: int, stop: Stop, afterwards: Callable[[], object]) -> None:
     # A task may have closed it, or put something else in its place.
     with suppress(OSError):
         while order := os.read(lifeline, 1):
@@ -85,3 +93,4 @@ def _obey(lifeline: int, stop: Stop) -> None:
             else:
                 stop.request()
     stop.request()
+    afterwards()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 from uuid import UUID, uuid4
 
-from errands.queue.liveness import default_name
+from errands.queue.living.liveness import default_name
 from errands.worker.options import WorkerOptions
 from errands.worker.slots import Slots
 from errands.worker.supervising import child
@@ -119,20 +119,19 @@ class Place:
             self._killed_for = self._killed_for or UNWILLING
             self._process.kill()
 
-    def kill_if_stuck(self) -> str:
-        """End a child in which a task is overdue, or that is hung; return why."""
+    def kill_if_stuck(self) -> None:
+        """End a child in which a task is overdue, or that is hung."""
         if not self._process or self._killed_for:
-            return ""
+            return
         if self.slots.overdue():
             self._killed_for = OVERDUE
         elif self.slots.is_ready and self._silence.is_too_long(self._process.pid):
             self._killed_for = HUNG.format(longest_silence().total_seconds())
             self._show()
         else:
-            return ""
+            return
         self._killed_ns = time.monotonic_ns()
         self._process.kill()
-        return self._killed_for
 
     def reports_suspects(self) -> bool:
         """Return whether the child has seen suspects since the last question."""

@@ -23,7 +23,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from errands.conf import settings
-from errands.queue.processes import is_stopped
+from errands.queue.living.processes import is_stopped
 from errands.worker.slots import Slots
 
 LONGEST_PERIOD_SECONDS = 1.0

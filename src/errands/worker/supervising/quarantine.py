@@ -15,14 +15,15 @@ there are no suspects there is nothing here and nobody asks the database.
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from math import inf
 from pathlib import Path
 
 from django.db import Error
 
-from errands.queue.selection import Selection
+from errands.queue.claiming.selection import Selection
+from errands.queue.claiming.suspects import suspects_wait
 from errands.queue.store import Store
-from errands.queue.suspects import suspects_wait
 from errands.worker.options import WorkerOptions
 from errands.worker.outage import close_connections
 from errands.worker.supervising.place import Place
@@ -41,12 +42,14 @@ class Quarantine:
         store: Store,
         directory: Path,
         *,
+        asking: Callable[[], AbstractContextManager[None]] = nullcontext,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._options = options
         self._selection: Selection = options.for_quarantine(0).selection
         self._store = store
         self._directory = directory
+        self._asking = asking
         self._clock = clock
         self._look_at = inf
         self._is_wanted = False
@@ -93,7 +96,8 @@ class Quarantine:
     def _suspects_wait(self) -> bool:
         """Ask the database; while it is away, ask again."""
         try:
-            return suspects_wait(self._store, self._selection)
+            with self._asking():
+                return suspects_wait(self._store, self._selection)
         except Error:
             logger.warning("quarantine: the database does not say what waits")
             self._look_at = self._clock() + OUTAGE_SECONDS

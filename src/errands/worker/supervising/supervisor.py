@@ -17,14 +17,15 @@
 
 It runs no task and holds none. All is done by the main thread, one thing after
 the other: it looks around ten times a second, and at once after a signal, whose
-handlers only put events into a queue. It has no other thread, so that children
+handlers only put events into a queue, and see to it that no question to the
+database outlasts that for long (asking.py). It has no other thread, so that children
 can be copies of it (forking.py); but below ``runserver`` one follows a lifeline,
 and children are new interpreters.
 
 If it dies, by any cause, the lifelines of its children end and they stop as
-after SIGTERM. If a child dies while the database is away, its rescue is tried
-again until it succeeds; if we die meanwhile, the lease expires and any other
-worker rescues.
+after SIGTERM; one that would not ends itself (child.py). If a child dies while the
+database is away, its rescue is tried again until it succeeds; if we die meanwhile,
+the lease expires and any other worker rescues.
 """
 
 import logging
@@ -43,7 +44,7 @@ from queue import Empty, SimpleQueue
 
 from django.db import Error
 
-from errands.queue.rescuing import rescue_worker
+from errands.queue.living.rescuing import rescue_worker
 from errands.queue.store import Store
 from errands.tasks.registry import registry
 from errands.text import class_name, describe_exception
@@ -51,9 +52,10 @@ from errands.worker.misconfigured import WorkerBroken, refuse_what_is_misconfigu
 from errands.worker.options import WorkerOptions
 from errands.worker.outage import close_connections
 from errands.worker.stopping import hangups
+from errands.worker.supervising.asking import Asking
 from errands.worker.supervising.child import show_on_demand
 from errands.worker.supervising.forking import may_fork, preload
-from errands.worker.supervising.lifeline import AT_ONCE, STOP
+from errands.worker.supervising.lifeline import AT_ONCE, PATIENCE_SECONDS, STOP
 from errands.worker.supervising.place import Loss, Place
 from errands.worker.supervising.quarantine import Quarantine
 
@@ -62,7 +64,6 @@ logger = logging.getLogger("errands.worker")
 TICK_SECONDS = 0.1
 RESCUE_AGAIN_SECONDS = 5.0
 STOPPED_SECONDS = 0.5
-PATIENCE_SECONDS = 10.0
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 # Where there is none, children that have ended are found by looking around.
 CHILD_SIGNALS = (signal.SIGCHLD,) if hasattr(signal, "SIGCHLD") else ()
@@ -84,6 +85,7 @@ class Supervisor:
         self._say = say
         self._store = Store(options.backend)
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        self._asking = Asking()
         self._agenda: list[tuple[float, Callable[[], None]]] = []
         self._places: list[Place] = []
         self._quarantine: Quarantine | None = None
@@ -151,7 +153,9 @@ class Supervisor:
             Place(directory / str(index), self._options.for_child(index))
             for index in range(self._options.children)
         ]
-        self._quarantine = Quarantine(self._options, self._store, directory)
+        self._quarantine = Quarantine(
+            self._options, self._store, directory, asking=self._asking.asking
+        )
         for place in self._places:
             self._start(place)
         if self._options.lifeline:
@@ -179,9 +183,7 @@ class Supervisor:
         for place in self._every_place:
             if place.has_ended:
                 self._replace(place)
-            if why := place.kill_if_stuck():
-                told = place.slots.worker_id, place.name, why
-                logger.warning("worker id=%s name=%s: %s", *told)
+            place.kill_if_stuck()
             if place.reports_suspects() and self._quarantine:
                 self._quarantine.call()
         if self._quarantine and not self._is_stopping:
@@ -222,13 +224,14 @@ class Supervisor:
         try:
             if loss.started or loss.overdue:
                 registry.load()
-            rescued = rescue_worker(
-                self._store,
-                loss.worker_id,
-                started=loss.started,
-                overdue=loss.overdue,
-                cause=loss.cause,
-            )
+            with self._asking.asking():
+                rescued = rescue_worker(
+                    self._store,
+                    loss.worker_id,
+                    started=loss.started,
+                    overdue=loss.overdue,
+                    cause=loss.cause,
+                )
         except Exception as error:
             logger.warning(
                 "worker id=%s name=%s: its rescue has to wait",
@@ -277,11 +280,16 @@ class Supervisor:
     def _later(self, seconds: float, event: Callable[[], None]) -> None:
         self._agenda.append((time.monotonic() + seconds, event))
 
+    def _tell(self, event: Callable[[], None]) -> None:
+        """Have ourselves stop, also in the midst of a question."""
+        self._asking.hurry()
+        self._events.put(event)
+
     def _follow_lifeline(self) -> None:
         def follow() -> None:
             while os.read(0, 1024):
                 pass
-            self._events.put(self.stop)
+            self._tell(self.stop)
 
         threading.Thread(target=follow, name="errands-lifeline", daemon=True).start()
 
@@ -289,11 +297,11 @@ class Supervisor:
     def _signals(self) -> Iterator[None]:
         def tell(*signal_and_frame: object) -> None:
             del signal_and_frame
-            self._events.put(self._interrupt)
+            self._tell(self._interrupt)
 
         def hang_up(*signal_and_frame: object) -> None:
             del signal_and_frame
-            self._events.put(self.stop)
+            self._tell(self.stop)
 
         def look(*signal_and_frame: object) -> None:
             del signal_and_frame

@@ -1,0 +1,1 @@
+"""Which workers live, and what becomes of the tasks of the others."""

@@ -1,0 +1,1 @@
+"""What reads rows and changes none: one result, a list, how much waits, what is left."""

@@ -1,0 +1,1 @@
+"""The queue on MariaDB and MySQL, and what those two need that others do not."""

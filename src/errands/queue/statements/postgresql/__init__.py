@@ -1,0 +1,1 @@
+"""The queue on PostgreSQL, and how its statements get there quickly."""

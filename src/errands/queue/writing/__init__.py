@@ -1,0 +1,1 @@
+"""What writes rows: who enqueues, settles or intervenes, and who deletes old results."""
