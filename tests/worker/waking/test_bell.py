@@ -2,7 +2,7 @@
 
 import pytest
 
-from errands.queue.waking import Call
+from errands.queue.committing.waking import WakeUp
 from errands.worker.waking.bell import Bell, Bells
 
 
@@ -91,7 +91,7 @@ def test_each_call_rings_for_whom_it_is_meant(clock):
         Bell(lambda _: heard.append("upkeep"), poll=1, clock=clock),
     )
 
-    bells.ring(Call.UPKEEP)
-    bells.ring(Call.READY)
+    bells.ring(WakeUp.UPKEEP)
+    bells.ring(WakeUp.READY)
 
     assert heard == ["upkeep", "courier"]

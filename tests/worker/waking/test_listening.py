@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from django.db import Error, connections
 
-from errands.queue.waking import Call, notify
+from errands.queue.committing.waking import WakeUp, notify
 from errands.worker.waking import listening
 from errands.worker.waking.bell import Bell, Bells
 from errands.worker.waking.listening import Listening
@@ -25,26 +25,26 @@ def alias(alias_of) -> str:
 
 
 @pytest.fixture
-def rung() -> list[Call]:
+def rung() -> list[WakeUp]:
     return []
 
 
 @pytest.fixture
-def bells(rung: list[Call]) -> Bells:
+def bells(rung: list[WakeUp]) -> Bells:
     return Bells(
-        Bell(lambda _: rung.append(Call.READY), poll=0.25),
-        Bell(lambda _: rung.append(Call.UPKEEP), poll=1.0),
+        Bell(lambda _: rung.append(WakeUp.READY), poll=0.25),
+        Bell(lambda _: rung.append(WakeUp.UPKEEP), poll=1.0),
     )
 
 
 def test_each_call_arrives_at_whom_it_is_for(alias, bells, rung):
     with Listening(alias) as wiring:
         proved = wiring.is_sound()
-        notify(alias, Call.UPKEEP)
+        notify(alias, WakeUp.UPKEEP)
         wiring.wait(bells)
 
     assert proved
-    assert rung == [Call.UPKEEP]
+    assert rung == [WakeUp.UPKEEP]
 
 
 def test_what_a_stranger_says_rings_for_nobody(alias, bells, rung):
@@ -94,7 +94,7 @@ def test_a_listener_that_is_disconnected_says_so(alias, bells):
 
 def test_fifty_writers_at_once_wake_a_listener_with_few_rings(alias, bells, rung):
     def write() -> None:
-        notify(alias, Call.READY)
+        notify(alias, WakeUp.READY)
         connections[alias].close()
 
     with Listening(alias) as wiring:

@@ -8,13 +8,14 @@ from types import SimpleNamespace
 import pytest
 from django.db import OperationalError, connection, connections, transaction
 
-from errands.queue import waking
-from errands.queue.waking import Call
-from errands.worker.waking import glancing, listening
+from errands.queue.committing import waking
+from errands.queue.committing.waking import WakeUp
+from errands.worker.waking import glancing, lingering, listening
 from errands.worker.waking import waker as waker_module
 from errands.worker.waking.bell import Bell, Bells
 from errands.worker.waking.glancing import Glancing
 from errands.worker.waking.inotify import Inotify
+from errands.worker.waking.lingering import Lingering
 from errands.worker.waking.waker import Waker
 from errands.worker.waking.watching import Watching
 from errands.worker.waking.wiring import Wiring
@@ -62,15 +63,15 @@ def elsewhere(action: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def rung() -> list[Call]:
+def rung() -> list[WakeUp]:
     return []
 
 
 @pytest.fixture
-def bells(rung: list[Call]) -> Bells:
+def bells(rung: list[WakeUp]) -> Bells:
     return Bells(
-        Bell(lambda _: rung.append(Call.READY), poll=0.25),
-        Bell(lambda _: rung.append(Call.UPKEEP), poll=1.0),
+        Bell(lambda _: rung.append(WakeUp.READY), poll=0.25),
+        Bell(lambda _: rung.append(WakeUp.UPKEEP), poll=1.0),
     )
 
 
@@ -102,7 +103,7 @@ def test_a_commit_of_another_connection_rings(wiring, bells, rung):
 
     wiring.wait(bells)
 
-    assert Call.READY in rung
+    assert WakeUp.READY in rung
 
 
 def test_a_task_due_soon_rings_for_the_upkeep(wiring, bells, rung):
@@ -111,7 +112,7 @@ def test_a_task_due_soon_rings_for_the_upkeep(wiring, bells, rung):
 
     wiring.wait(bells)
 
-    assert Call.UPKEEP in rung
+    assert WakeUp.UPKEEP in rung
 
 
 def test_what_is_rolled_back_rings_for_nobody(wiring, bells, rung, monkeypatch):
@@ -127,15 +128,32 @@ def test_what_is_rolled_back_rings_for_nobody(wiring, bells, rung, monkeypatch):
     assert rung == []
 
 
-def test_new_rows_are_seen_at_a_glance_on_any_database(bells, rung):
-    with Glancing("default") as wiring:
+@pytest.mark.parametrize("kind", [Glancing, Lingering])
+def test_new_rows_are_seen_at_a_glance_on_any_database(bells, rung, kind):
+    with kind("default") as wiring:
         wiring.wait(bells)
         tasks.nothing.enqueue()
         wiring.wait(bells)
         wiring.wait(bells)
 
-    assert rung == [Call.READY, Call.UPKEEP]
-    assert not Glancing.misses_nothing
+    assert rung == [WakeUp.READY, WakeUp.UPKEEP]
+    assert not kind.misses_nothing
+
+
+def test_where_a_server_will_not_look_by_itself_the_worker_glances(
+    bells, rung, monkeypatch, caplog
+):
+    monkeypatch.setattr(lingering, "LINGER", "BEGIN NOT LIKE THIS %s %s %s")
+
+    with Lingering("default") as wiring, caplog.at_level(logging.INFO):
+        for _ in range(2):
+            wiring.wait(bells)
+        tasks.nothing.enqueue()
+        wiring.wait(bells)
+
+    assert rung == [WakeUp.READY, WakeUp.UPKEEP]
+    said = caplog.text.count("looking at the table from here")
+    assert said == int(getattr(connection, "mysql_is_mariadb", False))
 
 
 def test_glances_are_rarer_while_each_of_them_takes_long(bells, monkeypatch):
@@ -149,6 +167,27 @@ def test_glances_are_rarer_while_each_of_them_takes_long(bells, monkeypatch):
             wiring.wait(bells)
 
     assert slept == pytest.approx([0.03, 0.2, 1.0, 0.03])
+
+
+def test_a_server_is_asked_once_a_second_and_looks_rarer_where_that_takes_long(
+    bells, rung, monkeypatch
+):
+    instants = iter([0.0, 3.0, 3.0, 4.0])
+    clock = SimpleNamespace(monotonic=lambda: next(instants))
+    asked = []
+
+    def answer(execute, sql, params, many, context):
+        asked.append(params)
+        return execute("SELECT 7, 50", (), many, context)
+
+    with Lingering("default") as wiring, wiring._connection.execute_wrapper(answer):
+        monkeypatch.setattr(lingering, "time", clock)
+        wiring._lingers, wiring._newest, wiring._took = True, 7, 0.0
+        wiring.wait(bells)
+        wiring.wait(bells)
+
+    assert asked == [[0.02, 7, 50], [pytest.approx(0.16), 7, 1]]
+    assert rung == []
 
 
 def test_a_glance_costs_less_than_a_poll_of_the_queue():

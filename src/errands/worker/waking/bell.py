@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from math import inf
 
-from errands.queue.waking import LONGEST_SLEEP, Call
+from errands.queue.committing.waking import LONGEST_SLEEP, WakeUp
 
 PAUSE_SECONDS = 0.008
 AGAIN_SECONDS = 0.025
@@ -72,9 +72,9 @@ class Bells:
         self.courier = courier
         self.upkeep = upkeep
 
-    def ring(self, call: Call) -> None:
+    def ring(self, call: WakeUp) -> None:
         """Ring for whom the call is meant."""
-        bell = self.courier if call is Call.READY else self.upkeep
+        bell = self.courier if call is WakeUp.READY else self.upkeep
         bell.ring()
 
     def ring_all(self) -> None:

@@ -20,6 +20,7 @@ class Glancing(Wiring):
     """New rows, every 30 ms."""
 
     misses_nothing = False
+    between_seconds = BETWEEN_SECONDS
     _newest: int | None = None
     _took = 0.0
 
@@ -29,14 +30,22 @@ class Glancing(Wiring):
 
     def wait(self, bells: Bells) -> None:
         """Ring for new rows."""
-        pause = max(BETWEEN_SECONDS, self._took * SHARE)
-        time.sleep(min(pause, LONGEST_BETWEEN_SECONDS))
-        before, self._newest = self._newest, self._read_newest()
+        before, self._newest = self._newest, self._next_newest()
         if self._newest != before and self._newest is not None:
             bells.ring_all()
 
+    @property
+    def _pause(self) -> float:
+        """Longer while each glance takes long, as under an old snapshot."""
+        pause = max(self.between_seconds, self._took * SHARE)
+        return min(pause, LONGEST_BETWEEN_SECONDS)
+
     def _open(self) -> None:
         self._newest = self._read_newest()
+
+    def _next_newest(self) -> int | None:
+        time.sleep(self._pause)
+        return self._read_newest()
 
     def _read_newest(self) -> int | None:
         began = time.monotonic()

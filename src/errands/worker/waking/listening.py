@@ -12,7 +12,7 @@ from uuid import uuid4
 
 from django.db import connections
 
-from errands.queue.waking import CHANNEL, Call, notify
+from errands.queue.committing.waking import CHANNEL, WakeUp, notify
 from errands.worker.waking.bell import PAUSE_SECONDS, Bells
 from errands.worker.waking.wiring import Wiring
 
@@ -48,8 +48,8 @@ class Listening(Wiring):
     def wait(self, bells: Bells) -> None:
         """Ring once for all that has come; what comes soon after waits 8 ms."""
         calls = set(self._received(WAIT_SECONDS))
-        for call in calls & set(Call):
-            bells.ring(Call(call))
+        for call in calls & set(WakeUp):
+            bells.ring(WakeUp(call))
         if calls:
             time.sleep(PAUSE_SECONDS)
 

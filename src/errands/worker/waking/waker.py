@@ -4,6 +4,7 @@
 
     PostgreSQL    listening.py   LISTEN, on a connection of its own
     SQLite        watching.py    the file changes
+    MariaDB       lingering.py   a statement that waits for a new row
     MySQL         glancing.py    a glance at the table every 30 ms
 
 Each rings the bells of the process and says whether it works: while it does
@@ -18,9 +19,9 @@ from collections.abc import Callable
 
 from django.db import Error, connections
 
-from errands.queue.waking import subscribe
+from errands.queue.committing.waking import subscribe
 from errands.worker.outage import Outage, turns
-from errands.worker.waking.glancing import Glancing
+from errands.worker.waking.lingering import Lingering
 from errands.worker.waking.listening import Listening
 from errands.worker.waking.watching import Watching
 from errands.worker.waking.wiring import Wiring
@@ -32,7 +33,7 @@ TRY_AGAIN_SECONDS = 60.0
 WIRINGS: dict[str, Callable[[str], Wiring]] = {
     "postgresql": Listening,
     "sqlite": Watching,
-    "mysql": Glancing,
+    "mysql": Lingering,
 }
 
 
