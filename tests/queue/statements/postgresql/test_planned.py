@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
+from math import inf
 from uuid import uuid4
 
 import psycopg
@@ -41,7 +42,13 @@ FROM pg_prepared_statements WHERE name LIKE 'errands_%%'
 
 @pytest.fixture(autouse=True)
 def no_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take only a tenth of a second for slow: machines under test stand still."""
+    """Take nothing for slow: machines under test stand still."""
+    monkeypatch.setattr(planned, "SLOW_SECONDS", inf)
+
+
+@pytest.fixture
+def some_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take a tenth of a second for slow."""
     monkeypatch.setattr(planned, "SLOW_SECONDS", 0.1)
 
 
@@ -280,7 +287,9 @@ def sleep(alias: str, statement: Planned, *seconds: float) -> None:
             cursor.execute(statement, [str(each)])
 
 
-def test_a_plan_that_has_become_slow_is_made_anew_after_twice_as_many_uses(site):
+def test_a_plan_that_has_become_slow_is_made_anew_after_twice_as_many_uses(
+    site, some_haste
+):
     alias = site()
     sleeping = Planned("sleep", "SELECT pg_sleep(%s::float)")
 
@@ -294,7 +303,7 @@ def test_a_plan_that_has_become_slow_is_made_anew_after_twice_as_many_uses(site)
     assert _prepared(alias) == (1, 2)
 
 
-def test_a_use_that_was_held_up_once_excuses_no_slow_plan(site):
+def test_a_use_that_was_held_up_once_excuses_no_slow_plan(site, some_haste):
     alias = site()
     sleeping = Planned("sleep", "SELECT pg_sleep(%s::float)")
 
