@@ -178,6 +178,8 @@ def test_a_task_that_holds_the_interpreter_for_ever_hangs_no_worker(
     row = ResultRow.objects.get(uuid=result.id)
     assert (row.status, row.crashes) == (ResultStatus.CRASHED, 3)
     assert "killed because for 3 s a task had let no other thread run" in row.errors
+    killed = [line for line in worker.errors.splitlines() if ": killed because" in line]
+    assert len(killed) == 3, "each kill is told once"
     assert "in hold_the_interpreter_for_ever" in worker.errors
     assert "was lost" not in worker.errors
     for each in [neighbour, *innocent]:

@@ -407,6 +407,22 @@ def test_what_is_still_running_after_the_grace_is_settled_as_interrupted(
     assert [each.outcome for each in remembering.settled] == [Interrupted()]
 
 
+def test_what_cannot_be_given_back_is_left_to_the_lease_in_one_line(
+    courier, workplace, remembering, caplog
+):
+    remembering.ready = [claim_of(1)]
+    round_of(courier)
+    workplace.stop.insist()
+    remembering.outage = [OperationalError("no such\ntable")]
+
+    settled = courier.work()
+
+    assert not settled
+    (record,) = [each for each in caplog.records if "lease has to expire" in each.message]
+    assert record.message.endswith(": no such table")
+    assert record.exc_info is None
+
+
 @pytest.mark.parametrize("outage", [None, OperationalError("away")])
 def test_what_ends_by_being_given_back_is_told_if_the_database_answers(
     courier, workplace, remembering, outage

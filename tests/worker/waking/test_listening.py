@@ -8,7 +8,6 @@ from django.db import Error, connections
 
 from errands.queue.committing.waking import WakeUp, notify
 from errands.worker.waking import listening
-from errands.worker.waking.bell import Bell, Bells
 from errands.worker.waking.listening import Listening
 from tests.servers import postgresql
 
@@ -22,19 +21,6 @@ DISCONNECT = f"SELECT pg_terminate_backend(pid, 5000) FROM ({LISTENERS}) AS list
 @pytest.fixture
 def alias(alias_of) -> str:
     return alias_of(postgresql.database("postgres"))
-
-
-@pytest.fixture
-def rung() -> list[WakeUp]:
-    return []
-
-
-@pytest.fixture
-def bells(rung: list[WakeUp]) -> Bells:
-    return Bells(
-        Bell(lambda _: rung.append(WakeUp.READY), poll=0.25),
-        Bell(lambda _: rung.append(WakeUp.UPKEEP), poll=1.0),
-    )
 
 
 def test_each_call_arrives_at_whom_it_is_for(alias, bells, rung):

@@ -12,7 +12,7 @@ from errands.queue.committing import waking
 from errands.queue.committing.waking import WakeUp
 from errands.worker.waking import glancing, lingering, listening
 from errands.worker.waking import waker as waker_module
-from errands.worker.waking.bell import Bell, Bells
+from errands.worker.waking.bell import Bells
 from errands.worker.waking.glancing import Glancing
 from errands.worker.waking.inotify import Inotify
 from errands.worker.waking.lingering import Lingering
@@ -60,19 +60,6 @@ def elsewhere(action: Callable[[], object]) -> None:
     thread = threading.Thread(target=act)
     thread.start()
     thread.join()
-
-
-@pytest.fixture
-def rung() -> list[WakeUp]:
-    return []
-
-
-@pytest.fixture
-def bells(rung: list[WakeUp]) -> Bells:
-    return Bells(
-        Bell(lambda _: rung.append(WakeUp.READY), poll=0.25),
-        Bell(lambda _: rung.append(WakeUp.UPKEEP), poll=1.0),
-    )
 
 
 @pytest.fixture
