@@ -9,7 +9,7 @@ tells which one is meant, as Python has it. How tables keep them is the queue's
 (``queue/fields.py``).
 """
 
-from datetime import MAXYEAR, MINYEAR, UTC, datetime
+from datetime import MAXYEAR, MINYEAR, UTC, datetime, timedelta
 from functools import cache
 from typing import Any
 
@@ -19,6 +19,8 @@ from django.dispatch import receiver
 from django.utils import timezone
 
 DJANGOS_NOW = timezone.now
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND = timedelta(microseconds=1)
 
 
 def now() -> datetime:
@@ -29,6 +31,11 @@ def now() -> datetime:
         return clock.now(UTC)
     told = timezone.now()
     return told if told.tzinfo else from_site(told)
+
+
+def microseconds(value: datetime) -> int:
+    """Return the microseconds from 1970 to an aware instant."""
+    return (value - EPOCH) // MICROSECOND
 
 
 def from_site(value: datetime) -> datetime:

@@ -26,7 +26,8 @@ from errands.queue.claiming.suspects import claim_suspect
 from errands.queue.claims import Claim, Payload, Settlement
 from errands.queue.living import liveness, rescuing
 from errands.queue.store import Store
-from errands.tasks.attempt import Terms, perform
+from errands.tasks.attempt import perform
+from errands.tasks.context import TaskContext
 from errands.tasks.interrupting import Control
 from errands.tasks.outcomes import (
     AttemptError,
@@ -163,9 +164,10 @@ class SharedWorker:
             call = Payload.parse(claim.payload)
             result = self.store.backend.result_for(task, claim, call, worker_name="hand")
             started_at = instants.now()
-            outcome = perform(
-                task, result, Terms(token=claim.token, control=self.control)
+            context = TaskContext(
+                task_result=result, token=claim.token, control=self.control
             )
+            outcome = perform(task, context)
             settlement = Settlement(claim, outcome, started_at, instants.now(), "hand")
             if self.store.settle([settlement]):
                 self.store.backend.finished_result(result, settlement)
@@ -212,9 +214,10 @@ class RemoteWorker:
             ready.status = TaskResultStatus.RUNNING
             ready.token += 1
             result = self.engine.get_result(ready.id)
-            outcome = perform(
-                ready.task, result, Terms(token=ready.token, control=self.control)
+            context = TaskContext(
+                task_result=result, token=ready.token, control=self.control
             )
+            outcome = perform(ready.task, context)
             self.engine.finish(ready, outcome)  # type: ignore[attr-defined]
             if isinstance(outcome, Interrupted):
                 return

@@ -15,7 +15,8 @@ from django.utils import translation
 from errands import TaskCancelled, TaskInterrupted, current_context
 from errands.exceptions import ReturnValueError
 from errands.jobs.perform import task_of
-from errands.tasks.attempt import Terms, judge, perform
+from errands.tasks.attempt import judge, perform
+from errands.tasks.context import TaskContext
 from errands.tasks.interrupting import Control
 from errands.tasks.outcomes import (
     Cancelled,
@@ -53,14 +54,21 @@ def result_of(task: Any, *args: Any, attempts: int = 1) -> TaskResult:
     )
 
 
+def context_of(
+    task: Any, *args: Any, attempts: int = 1, control: Control | None = None
+) -> TaskContext:
+    task_result = result_of(task, *args, attempts=attempts)
+    return TaskContext(task_result=task_result, control=control or Control())
+
+
 def test_a_return_value_is_encoded():
-    outcome = perform(tasks.add, result_of(tasks.add, 2))
+    outcome = perform(tasks.add, context_of(tasks.add, 2))
 
     assert outcome == Succeeded(3)
 
 
 def test_a_first_exception_is_retried_after_the_back_off():
-    outcome = perform(tasks.fail, result_of(tasks.fail))
+    outcome = perform(tasks.fail, context_of(tasks.fail))
 
     assert isinstance(outcome, Retry)
     assert outcome.error.exception_class_path == "builtins.ValueError"
@@ -68,28 +76,26 @@ def test_a_first_exception_is_retried_after_the_back_off():
 
 
 def test_the_last_attempt_fails():
-    outcome = perform(tasks.fail, result_of(tasks.fail, attempts=3))
+    outcome = perform(tasks.fail, context_of(tasks.fail, attempts=3))
 
     assert isinstance(outcome, Failed)
 
 
 def test_a_call_may_ask_for_more_attempts_than_the_task():
-    outcome = perform(
-        tasks.fail, result_of(tasks.fail, attempts=3), Terms(max_attempts=4)
-    )
+    outcome = perform(tasks.fail, context_of(tasks.fail, attempts=3), max_attempts=4)
 
     assert isinstance(outcome, Retry)
 
 
 def test_a_declared_exception_is_discarded():
-    outcome = perform(tasks.discard, result_of(tasks.discard))
+    outcome = perform(tasks.discard, context_of(tasks.discard))
 
     assert isinstance(outcome, Discarded)
 
 
 @pytest.mark.parametrize("task", [tasks.leave, tasks.interrupt_from_keyboard])
 def test_what_would_end_the_process_fails_the_task_at_once(task):
-    outcome = perform(task, result_of(task))
+    outcome = perform(task, context_of(task))
 
     assert isinstance(outcome, Failed)
 
@@ -130,7 +136,7 @@ def test_what_asks_at_its_checkpoints_is_told_and_not_interrupted():
     task, control = replace(tasks.nothing, is_cooperative=True), Control()
     control.interrupt(TaskCancelled)
 
-    outcome = perform(task, result_of(task), Terms(control=control))
+    outcome = perform(task, context_of(task, control=control))
 
     assert outcome == Succeeded(None)
     assert control.cancel_requested
@@ -220,8 +226,8 @@ def test_the_callers_language_and_time_zone_are_active():
 
     outcome = perform(
         tasks.language_and_zone,
-        result_of(tasks.language_and_zone),
-        Terms(carried=carried),
+        context_of(tasks.language_and_zone),
+        carried=carried,
     )
 
     assert outcome == Succeeded(["de", "Asia/Tokyo"])
@@ -231,23 +237,25 @@ def test_the_callers_language_and_time_zone_are_active():
 def test_the_context_has_attempt_id_and_token():
     result = result_of(tasks.attempt_of, 10, attempts=2)
 
-    outcome = perform(tasks.attempt_of, result, Terms(token=41))
+    outcome = perform(tasks.attempt_of, TaskContext(task_result=result, token=41))
 
     assert outcome == Succeeded([12, result.id, 41])
     assert current_context() is None
 
 
 def test_a_value_that_cannot_be_carried_back_is_the_tasks_failure():
-    outcome = perform(tasks.plain, result_of_plain({1, 2}), Terms(max_attempts=3))
+    context = TaskContext(task_result=result_of_plain({1, 2}))
+
+    outcome = perform(tasks.plain, context, max_attempts=3)
 
     assert isinstance(outcome, Failed)
     assert outcome.error.exception_class_path == "builtins.TypeError"
 
 
 def test_what_one_of_ours_returned_is_not_made_again_to_be_refused_again():
-    result = result_of(tasks.return_nonsense)
+    context = context_of(tasks.return_nonsense)
 
-    outcome = perform(tasks.return_nonsense, result, Terms(max_attempts=3))
+    outcome = perform(tasks.return_nonsense, context, max_attempts=3)
 
     assert isinstance(outcome, Failed)
     assert isinstance(outcome.error.exception, ReturnValueError)

@@ -7,7 +7,7 @@ from django.test import override_settings
 
 from errands import ArgumentError, TaskContext, current_context, task
 from errands.exceptions import LeaseLost
-from errands.tasks.attempt import Terms, perform
+from errands.tasks.attempt import perform
 from errands.tasks.context import attempting, dump_metadata
 from errands.tasks.outcomes import Failed, Succeeded
 from tests.tasks.test_attempt import result_of
@@ -28,14 +28,16 @@ class Angry(dict[str, Any]):
         raise RuntimeError("not now")
 
 
-def context_with(metadata: dict[str, Any], **terms: Any) -> TaskContext:
-    return Terms(metadata=metadata, **terms).context(result_of(tasks.nothing))
+def context_with(metadata: dict[str, Any], **told: Any) -> TaskContext:
+    return TaskContext(task_result=result_of(tasks.nothing), metadata=metadata, **told)
 
 
 def test_metadata_is_read_and_changed_in_place():
     metadata = {"count": 41}
 
-    outcome = perform(count_up, result_of(count_up), Terms(metadata=metadata))
+    context = TaskContext(task_result=result_of(count_up), metadata=metadata)
+
+    outcome = perform(count_up, context)
 
     assert outcome == Succeeded(42)
     assert metadata == {"count": 42}
@@ -48,22 +50,22 @@ def test_metadata_can_be_stored_while_the_task_runs():
         saved.append(text)
         return True
 
-    perform(count_up, result_of(count_up, True), Terms(save_metadata=save))
+    perform(count_up, TaskContext(task_result=result_of(count_up, True), save=save))
 
     assert saved == ['{"count":1}']
 
 
 def test_a_lost_lease_is_told_to_who_saves_metadata():
-    terms = Terms(save_metadata=lambda text: False)
+    result = result_of(count_up, True)
 
-    outcome = perform(count_up, result_of(count_up, True), terms)
+    outcome = perform(count_up, TaskContext(task_result=result, save=lambda text: False))
 
     assert isinstance(outcome, Failed)
     assert outcome.error.exception_class_path == "errands.exceptions.LeaseLost"
 
 
 async def test_metadata_can_be_stored_from_async_code():
-    context = context_with({"a": 1}, save_metadata=lambda text: text != '{"a":1}')
+    context = context_with({"a": 1}, save=lambda text: text != '{"a":1}')
 
     with pytest.raises(LeaseLost):
         await context.asave_metadata()

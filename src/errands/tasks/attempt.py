@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from math import isnan
@@ -16,11 +14,11 @@ from django.tasks import TaskResult
 from django.utils.json import normalize_json
 
 from errands.exceptions import ReturnValueError, TaskCancelled, TaskInterrupted
-from errands.tasks.carried import activated
+from errands.tasks.carried import NOTHING, Carried, activated
 from errands.tasks.context import TaskContext, attempting
 from errands.tasks.forks import staying_in_this_process
 from errands.tasks.groups import is_one_of
-from errands.tasks.interrupting import REASONS, Control, Reason, run_interruptible
+from errands.tasks.interrupting import REASONS, Reason, run_interruptible
 from errands.tasks.options import TaskOptions
 from errands.tasks.outcomes import (
     AttemptError,
@@ -41,78 +39,62 @@ MOST_BELOW = 100
 PLAIN = TaskOptions()
 
 
-@dataclass(slots=True, kw_only=True)
-class Terms:
-    """What an engine tells an attempt, and what it offers it."""
-
-    token: int = 0
-    carried: Mapping[str, str] = field(default_factory=dict)
-    control: Control = field(default_factory=Control)
-    max_attempts: int | None = None
-    """What the call asked for, if not what the task says."""
-    metadata: dict[str, Any] = field(default_factory=dict)
-    save_metadata: Callable[[str], bool] | None = None
-    """Stores the metadata at once; False when the lease was lost."""
-
-    def context(self, task_result: TaskResult) -> TaskContext:
-        """Return what the task gets to know, and ask of it what it grants."""
-        task = task_result.task
-        self.control.is_cooperative = isinstance(task, Task) and task.is_cooperative
-        return TaskContext(
-            task_result=task_result,
-            token=self.token,
-            control=self.control,
-            metadata=self.metadata,
-            save=self.save_metadata,
-        )
-
-
 def perform(
-    task: DjangoTask, task_result: TaskResult, terms: Terms | None = None
+    task: DjangoTask,
+    context: TaskContext,
+    *,
+    carried: Carried = NOTHING,
+    max_attempts: int | None = None,
 ) -> Outcome:
-    """Run the task once, in the caller's context, and judge what came of it.
+    """Run the task once, among the caller's context variables, and judge what came.
 
-    Never raises: whatever the function raises, ``SystemExit`` and
-    ``KeyboardInterrupt`` included, becomes an outcome.
+    ``carried`` is what travelled with the call; ``max_attempts`` what it asked for,
+    if not what the task says. Never raises: whatever the function raises,
+    ``SystemExit`` and ``KeyboardInterrupt`` included, becomes an outcome.
     """
-    terms = terms or Terms()
-    context = terms.context(task_result)
+    task_result, control = context.task_result, context.control
+    control.is_cooperative = is_cooperative(task)
     try:
         call = partial(task.call, *_arguments(task, context), **task_result.kwargs)
-        with activated(terms.carried), attempting(context), staying_in_this_process():
-            value = run_interruptible(terms.control, call)
-            return _succeeded(task, value)
+        with activated(carried), attempting(context), staying_in_this_process():
+            return _succeeded(task, run_interruptible(control, call))
     except BaseException as raised:  # noqa: BLE001 - a task may raise anything
-        exception = _interruption(raised) if terms.control.asked else raised
-        return judge(exception, task, task_result, max_attempts=terms.max_attempts)
+        exception = _interruption(raised) if control.asked else raised
+        return judge(exception, task, task_result, max_attempts=max_attempts)
 
 
-async def aperform(task: DjangoTask, task_result: TaskResult, terms: Terms) -> Outcome:
+async def aperform(
+    task: DjangoTask,
+    context: TaskContext,
+    *,
+    carried: Carried = NOTHING,
+    max_attempts: int | None = None,
+) -> Outcome:
     """Await an async task once, as ``perform`` runs others.
 
     To be run as an asyncio task of its own: an interruption cancels that. Where
     the coroutine has returned before that arrived, what it returned counts.
     """
-    context, running = terms.context(task_result), asyncio.current_task()
-    loop = asyncio.get_running_loop()
+    task_result, control = context.task_result, context.control
+    control.is_cooperative = is_cooperative(task)
+    running, loop = asyncio.current_task(), asyncio.get_running_loop()
 
     def cancel(reason: Reason) -> None:
         if running is not None:
             loop.call_soon_threadsafe(running.cancel, reason.__name__)
 
     try:
-        with activated(terms.carried), attempting(context), staying_in_this_process():
-            terms.control.open(cancel)
+        with activated(carried), attempting(context), staying_in_this_process():
+            control.open(cancel)
             arguments = _arguments(task, context)
             value = await task.acall(*arguments, **task_result.kwargs)
             return _succeeded(task, value)
     except BaseException as exception:  # noqa: BLE001 - a task may raise anything
-        asked = terms.control.asked
-        if asked is not None and isinstance(exception, asyncio.CancelledError):
-            exception = asked().with_traceback(exception.__traceback__)
-        return judge(exception, task, task_result, max_attempts=terms.max_attempts)
+        if control.asked is not None and isinstance(exception, asyncio.CancelledError):
+            exception = control.asked().with_traceback(exception.__traceback__)
+        return judge(exception, task, task_result, max_attempts=max_attempts)
     finally:
-        terms.control.close()
+        control.close()
 
 
 def judge(
@@ -147,6 +129,11 @@ def end_at_once(
     if is_one_of(exception, ReturnValueError):
         return Failed
     return None if is_one_of(exception, _retried(options)) else Failed
+
+
+def is_cooperative(task: DjangoTask) -> bool:
+    """Return whether its code asks by itself whether to end, at its checkpoints."""
+    return isinstance(task, Task) and task.is_cooperative
 
 
 def options_of(task: DjangoTask) -> TaskOptions:

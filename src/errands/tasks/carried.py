@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from functools import lru_cache, partial
 from inspect import iscoroutinefunction, isgeneratorfunction
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from django.core.signals import setting_changed
@@ -25,6 +26,8 @@ OFFSET = re.compile(r"[+-]\d\d:\d\d")
 UNCHANGED = nullcontext()
 
 type Carried = Mapping[str, str]
+
+NOTHING: Carried = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

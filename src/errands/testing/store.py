@@ -1,7 +1,7 @@
 """The queue as one test sees it: at the test's own time, in its transaction."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -25,8 +25,6 @@ from errands.queue.writing.settling import Written
 from errands.tasks.capabilities import backend_of
 from errands.tasks.rates import Rate
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MICROSECOND = timedelta(microseconds=1)
 MOST_HELD = 1000
 
 STAGE = (
@@ -109,9 +107,11 @@ class OwnStore(Store):
         """Count a start under a rate; or return how long to wait and ask again."""
         rows = RateRow.objects.using(self.alias)
         row, _ = rows.get_or_create(key=key, defaults={"free_at": 0, "hint_at": 0})
-        bucket, wait = Bucket(row.free_at, row.hint_at).asked(rate, now=_now())
+        bucket, wait = Bucket(row.free_at, row.hint_at).asked(
+            rate, now=instants.microseconds(instants.now())
+        )
         rows.filter(key=key).update(free_at=bucket.free_at, hint_at=bucket.hint_at)
-        return wait * MICROSECOND if wait else None
+        return timedelta(microseconds=wait) if wait else None
 
     def _free_slot(self, row: TaskRow) -> int | None:
         with connections[self.alias].cursor() as cursor:
@@ -119,8 +119,3 @@ class OwnStore(Store):
 
     def _rows(self, **conditions: Any) -> QuerySet[TaskRow]:
         return TaskRow.objects.using(self.alias).filter(**conditions)
-
-
-def _now() -> int:
-    """Return the microseconds since 1970."""
-    return (instants.now().astimezone(UTC) - EPOCH) // MICROSECOND

@@ -267,13 +267,13 @@ class Courier:
     def _claim(self) -> None:
         """Take what can start now, and a little ahead while tasks are quick.
 
-        What is claimed ahead is topped up by halves, not one by one.
+        What is claimed ahead is topped up by thirds, not one by one.
         """
         ahead = self._ahead
         awaiting = len(self._workplace.awaiting)
         announcing = 0 if ahead else self._announcing
         wanted = self._options.executors + awaiting + ahead - len(self._hand) - announcing
-        if wanted < max(1, ahead // 2) or not self._heartbeat.may_claim:
+        if wanted < max(1, ahead // 3) or not self._heartbeat.may_claim:
             return
         wanted = self._share.within(wanted, unsettled=self._unsettled_count)
         if self._is_idle_poll:

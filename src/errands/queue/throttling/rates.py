@@ -20,6 +20,7 @@ import random
 from dataclasses import dataclass
 from datetime import timedelta
 
+from errands.instants import MICROSECOND
 from errands.queue.statements import DATABASES
 from errands.sidecar import Sidecar, sidecar
 from errands.tasks.rates import Rate
@@ -27,7 +28,6 @@ from errands.tasks.rates import Rate
 LONGEST_WAIT = timedelta(minutes=5)
 MOST_SHARES = 10
 FORGOTTEN_AFTER = timedelta(days=1)
-MICROSECOND = timedelta(microseconds=1)
 
 # In microseconds since 1970.
 NOW = {

@@ -27,7 +27,8 @@ from django.tasks.signals import task_started
 from errands.conf import settings
 from errands.exceptions import DecodeError, TaskCancelled, UnknownTask
 from errands.queue.claims import Claim, Payload
-from errands.tasks.attempt import Terms, aperform, options_of, perform
+from errands.tasks.attempt import aperform, options_of, perform
+from errands.tasks.context import TaskContext
 from errands.tasks.hearing import is_heard
 from errands.tasks.interrupting import Control
 from errands.tasks.keys import KEY_LIMIT
@@ -137,8 +138,13 @@ class Attempts:
             await _renewed()
             with Watch(self._oversight, attempt, place) as watch:
                 watch.start_time()
-                terms = self._terms(attempt)
-                outcome = await _alone(aperform(attempt.task, attempt.result, terms))
+                performing = aperform(
+                    attempt.task,
+                    self._context(attempt),
+                    carried=attempt.call.carried,
+                    max_attempts=attempt.claim.max_attempts,
+                )
+                outcome = await _alone(performing)
                 if attempt.was_interrupted:
                     # The thread may still be busy with what it was cut off from,
                     # and is watched meanwhile.
@@ -209,17 +215,20 @@ class Attempts:
         # Not before: SQLite lets one transaction after the other begin.
         watch.start_time()
         with closed_when_cut_off():
-            return perform(attempt.task, attempt.result, self._terms(attempt))
+            return perform(
+                attempt.task,
+                self._context(attempt),
+                carried=attempt.call.carried,
+                max_attempts=attempt.claim.max_attempts,
+            )
 
-    def _terms(self, attempt: Attempt) -> Terms:
-        claim = attempt.claim
-        return Terms(
-            token=claim.token,
-            carried=attempt.call.carried,
+    def _context(self, attempt: Attempt) -> TaskContext:
+        return TaskContext(
+            task_result=attempt.result,
+            token=attempt.claim.token,
             control=attempt.control,
-            max_attempts=claim.max_attempts,
-            metadata=claim.metadata,
-            save_metadata=partial(attempt.save_metadata, self._workplace.store),
+            metadata=attempt.claim.metadata,
+            save=partial(attempt.save_metadata, self._workplace.store),
         )
 
     def _wait_for_rate(self, call: Payload) -> timedelta | None:

@@ -44,7 +44,7 @@ from errands.worker.supervising.lifeline import (
 
 logger = logging.getLogger("errands.worker")
 
-COLLECT_AFTER = 20_000
+COLLECT_AFTER = 50_000
 PYTHONS_TURN_SECONDS, TURN_SECONDS = 0.005, 0.001
 # A handler may send what it has gathered to somewhere slow.
 LAST_WORDS_SECONDS = 5.0
@@ -169,7 +169,7 @@ def _standard_error() -> int | None:
 
 
 def collect_rarely() -> None:
-    """Look for cycles after 20,000 new objects, not 2,000; not at those of the site.
+    """Look for cycles after 50,000 new objects, not 2,000; not at those of the site.
 
     Thousands of claims are alive for a moment. To look through them so often
     takes a tenth of a quick task's time. A site that has turned the collector

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 
+from errands.instants import microseconds
 from errands.queue.records import FINISH_COLUMNS, REQUEUE_COLUMNS, Finish, Requeue
 from errands.queue.statements.postgresql.planned import Planned
 from errands.queue.statements.rows import (
@@ -35,10 +36,21 @@ TYPES = {
 
 INSTANTS = [at for at, name in enumerate(FINISH_COLUMNS) if name.endswith("_at")]
 LISTS = ", ".join(["json_array_elements_text(%s::json)"] * len(FINISH_COLUMNS))
-ENDED = ", ".join(
-    f"coalesce(given.{name}, %s)::{TYPES.get(name, 'text')} AS {name}"
-    for name in FINISH_COLUMNS
-)
+
+
+def _ended(name: str) -> str:
+    """Return how a column is read of the lists; instants are microseconds.
+
+    As text they would take the longest of all columns, to write and to read.
+    """
+    given, kind = f"coalesce(given.{name}, %s)", TYPES.get(name, "text")
+    if kind == "timestamptz":
+        instant = f"timestamptz 'epoch' + {given}::bigint * interval '1 microsecond'"
+        return f"{instant} AS {name}"
+    return f"{given}::{kind} AS {name}"
+
+
+ENDED = ", ".join(map(_ended, FINISH_COLUMNS))
 
 
 def _requeued(at: int, name: str) -> str:
@@ -109,8 +121,7 @@ def finish(cursor: CursorWrapper, records: Sequence[Finish]) -> set[int]:
     """Move running rows to the results; return the ids moved."""
     columns: list[Any] = [*zip(*records, strict=True)][: len(FINISH_COLUMNS)]
     for at in INSTANTS:
-        # One by one, the encoder would call Python for them.
-        columns[at] = [value and value.isoformat() for value in columns[at]]
+        columns[at] = [value and microseconds(value) for value in columns[at]]
     # The ids say how many there are.
     common = [None, *map(_in_common, columns[1:])]
     lists = [
