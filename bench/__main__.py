@@ -24,8 +24,8 @@ FAIR = """## Settings
 
 A drain counts from the start of the first task until the queue's own tables say
 that none is left, of some 2 s of work, or of a backlog of 100,000 for those that do
-it in seconds; every task notes its start in shared memory, which costs
-microseconds: the same for all, and so a larger share for the fastest. Enqueue
+it in seconds; every task notes its start in memory of its thread, which costs about a
+microsecond: the same for all, and so a larger share for the fastest. Enqueue
 is one process, each task committed before the next, in five turns of a second each
 repeat. Slow tasks sleep for 20 ms;
 they are run by queues that have threads, by five of them in one process, and the

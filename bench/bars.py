@@ -17,17 +17,18 @@ type Measured = Callable[["Figures"], float]
 # What the profile of a bar shows that not every machine clears, and what would
 # have to change.
 DRAINING = (
-    "A task costs some 42 µs of Python (two thirds in its thread, the rest in the "
-    "courier: 120 functions, none of them above 2 µs) and 23 µs of the server, a third "
-    "of it for six index entries (three to claim, three to settle); PgQueuer takes 51 "
-    "and 34. But it runs coroutines on one loop, while our threads hand each other the "
-    "interpreter, and the next one often wakes on the core of the database: the two "
-    "cores are busy for two thirds of the time. PgQueuer keeps no result, context, "
-    "metadata or worker of a task; with the rows it has deleted it becomes slower, and "
-    "ours does not. What would have to change: one thread that leads while tasks are "
-    "quick (+12 to +16 %, which leaves 1.2 to 1.3× for two processes), or a Python "
-    "without its lock. To settle in a second thread, beside the claims, is slower on "
-    "two cores (0.88×); to write no results is 1.0× with one process, 1.06× with two."
+    "A task costs some 26 µs of Python (two thirds in its thread, the rest in the "
+    "courier: 120 functions, none of them above 1 µs) and 16 µs of the server, a third "
+    "of it for six index entries (three to claim, three to settle); PgQueuer takes 30 "
+    "and 20. But it runs coroutines on one loop, while our threads hand each other the "
+    "interpreter, and are done before the database has taken the next thousands for "
+    "them: the two cores are busy for three quarters of the time. PgQueuer keeps no "
+    "result, context, metadata or worker of a task; with the rows it has deleted it "
+    "becomes slower, and ours does not. What would have to change: claims of a few "
+    "hundred where little is left to do (+10 %, and two processes, which the cores "
+    "limit, are 1.2× of that one), or a Python without its lock. To settle in a second "
+    "thread, beside the claims, is slower on two cores (0.88×); to write no results is "
+    "1.0× with one process, 1.06× with two."
 )
 ENQUEUEING = (
     "Of some 330 µs the server, its disk and libpq take 260; the rest is Python, 77 "

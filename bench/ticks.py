@@ -1,10 +1,11 @@
 """When tasks started, told by the tasks themselves to whoever measures.
 
-Every process that runs tasks has a file of its own in one directory, mapped
-into memory: a count and the instants of the first and last start. A tick outlives a
-SIGKILL. It is the same for every peer and costs microseconds (5.5 where the
-machine was busy), which a queue that needs 20 per task feels more than others.
-Instants are those of CLOCK_MONOTONIC, which all processes of a machine share.
+Every thread that runs tasks has a file of its own in one directory, mapped into
+memory: a count and the instants of the first and last start. So there is no lock,
+at which the threads of some queues would wait for each other. A tick outlives a
+SIGKILL. It is the same for every peer and takes about a microsecond, which a queue
+that needs 20 per task feels more than others. Instants are those of
+CLOCK_MONOTONIC, which all processes of a machine share.
 
 Where ERRANDS_BENCH_TASK_SECONDS says so, the task then sleeps.
 """
@@ -12,18 +13,17 @@ Where ERRANDS_BENCH_TASK_SECONDS says so, the task then sleeps.
 import mmap
 import os
 import struct
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 
 VARIABLE = "ERRANDS_BENCH_TICKS"
 SLOWLY = "ERRANDS_BENCH_TASK_SECONDS"
 RECORD = struct.Struct("<QQQ")
 
 _seconds = float(os.environ.get(SLOWLY, "0"))
-_lock = threading.Lock()
-_maps: dict[int, mmap.mmap] = {}
+_maps: dict[tuple[int, int], mmap.mmap] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,16 @@ class Ticks:
 def tick() -> None:
     """Note that a task starts here and now; then take the time it should take."""
     now = time.monotonic_ns()
-    with _lock:
-        record = _maps.get(os.getpid()) or _own_map()
-        count, first, _ = RECORD.unpack_from(record)
-        RECORD.pack_into(record, 0, count + 1, first or now, now)
+    own = os.getpid(), get_ident()
+    record = _maps.get(own) or _mapped(own)
+    count, first, _ = RECORD.unpack_from(record)
+    RECORD.pack_into(record, 0, count + 1, first or now, now)
     if _seconds:
         time.sleep(_seconds)
 
 
 def read(directory: Path) -> Ticks:
-    """Return what all processes have noted in a directory."""
+    """Return what all threads have noted in a directory."""
     files = directory.glob("[0-9]*")
     records = [RECORD.unpack(file.read_bytes()) for file in files]
     started = [record for record in records if record[0]]
@@ -58,12 +58,12 @@ def read(directory: Path) -> Ticks:
     )
 
 
-def _own_map() -> mmap.mmap:
-    process = os.getpid()
-    path = Path(os.environ[VARIABLE]) / str(process)
-    blank = path.with_name(f".{process}")
+def _mapped(own: tuple[int, int]) -> mmap.mmap:
+    process, thread = own
+    path = Path(os.environ[VARIABLE]) / f"{process}-{thread}"
+    blank = path.with_name(f".{path.name}")
     blank.write_bytes(bytes(RECORD.size))
     with blank.open("r+b") as file:
-        _maps[process] = mmap.mmap(file.fileno(), RECORD.size)
+        _maps[own] = mmap.mmap(file.fileno(), RECORD.size)
     blank.rename(path)
-    return _maps[process]
+    return _maps[own]

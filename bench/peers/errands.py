@@ -22,7 +22,7 @@ class Errands(DjangoPeer):
         "ROOT_URLCONF": "bench.urls",
     }
     is_threaded = True
-    drained = 40_000
+    drained = 60_000
     is_quick = True
     tables = ("errands_task", "errands_result")
     open_tasks = "SELECT count(*) FROM errands_task"

@@ -22,7 +22,7 @@ class PgQueuerPeer(Peer):
 
     name = f"pgqueuer, batch {BATCH}"
     engines = ("postgresql",)
-    drained = 40_000
+    drained = 60_000
     is_quick = True
     fair: ClassVar = (
         "asyncpg and uvloop as in its own benchmark; async task; batch_size "

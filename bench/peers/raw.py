@@ -38,7 +38,7 @@ class Raw(Peer):
     """INSERT and commit; COPY; claim and settle by hundreds."""
 
     name = "raw psycopg"
-    drained = 40_000
+    drained = 60_000
     is_quick = True
     engines = ("postgresql",)
     fair: ClassVar = (

@@ -90,14 +90,14 @@ def test_quick_tasks_are_claimed_ahead(courier, workplace, remembering, end):
         end(claim, Succeeded(None), seconds=0.002)
     round_of(courier)
 
-    assert remembering.asked == [2, 2 + 100]
+    assert remembering.asked == [2, 2 + 40]
 
 
 @pytest.mark.parametrize(("came_back", "asked_before"), [(60, [102, 60]), (1, [102])])
 def test_executors_have_more_to_do_while_many_quick_tasks_are_settled(
     courier, workplace, remembering, end, came_back, asked_before
 ):
-    courier._pace.note(0.002)
+    courier._pace.note(0.002, attempts=100)
     remembering.ready = [
         claim_of(number) for number in range(102 if came_back > 1 else 1)
     ]

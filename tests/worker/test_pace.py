@@ -7,7 +7,7 @@ from errands.worker.pace import Pace
 
 def pace_of(seconds: float, *, threads: int = 5) -> Pace:
     pace = Pace(threads)
-    pace.note(seconds)
+    pace.note(seconds, attempts=1000)
     return pace
 
 
@@ -32,6 +32,24 @@ def test_of_slower_tasks_one_waits_for_each_thread_and_of_slow_ones_none(seconds
 
 def test_an_attempt_that_took_no_time_at_all_is_no_division_by_zero():
     assert pace_of(0.0).ahead == 3000
+
+
+@pytest.mark.parametrize(("attempts", "ahead"), [(1, 20), (5, 100), (1000, 3000)])
+def test_few_attempts_say_little(attempts, ahead):
+    pace = Pace(5)
+
+    pace.note(0.000_01, attempts=attempts)
+
+    assert pace.ahead == ahead
+
+
+def test_a_forgotten_pace_begins_with_few_again():
+    pace = pace_of(0.000_01)
+
+    pace.forget()
+    pace.note(0.000_01)
+
+    assert pace.ahead == 20
 
 
 def test_one_slow_attempt_among_quick_ones_ends_claiming_far_ahead_for_a_while():

@@ -4,6 +4,7 @@ AHEAD_SECONDS = 0.1
 QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.05
 MOST_AHEAD = 3000
 WEIGHT = 0.02
+MOST_TIMES = 20
 
 
 class Pace:
@@ -13,12 +14,14 @@ class Pace:
     attempt takes 10 ms at most, 100 ms of work is claimed ahead and never more
     than 3,000 tasks; up to 50 ms, one task for each thread; above, or where it is
     not known, nothing. With less, threads are done before the database has
-    answered, and stand idle for a quarter of the time.
+    answered, and stand idle for a quarter of the time. Few attempts say little: no
+    more than twenty times what has come back is claimed ahead.
     """
 
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._mean: float | None = None
+        self._back = 0
 
     def note(self, seconds: float, *, attempts: int = 1) -> None:
         """Take into account how long attempts took in the mean.
@@ -26,12 +29,13 @@ class Pace:
         Those that came back together have counted together: of a thousand quick
         ones, the last 50 may have waited for their turn to run.
         """
+        self._back += attempts
         mean = seconds if self._mean is None else self._mean
         self._mean = mean + (seconds - mean) * (1 - (1 - WEIGHT) ** attempts)
 
     def forget(self) -> None:
         """Claim nothing ahead until attempts come back again."""
-        self._mean = None
+        self._mean, self._back = None, 0
 
     @property
     def ahead(self) -> int:
@@ -40,6 +44,7 @@ class Pace:
             return 0
         if self._mean > QUICK_SECONDS:
             return self._threads
-        if self._mean * MOST_AHEAD <= self._threads * AHEAD_SECONDS:
-            return MOST_AHEAD
+        most = min(MOST_AHEAD, MOST_TIMES * self._back)
+        if self._mean * most <= self._threads * AHEAD_SECONDS:
+            return most
         return int(self._threads * AHEAD_SECONDS / self._mean)

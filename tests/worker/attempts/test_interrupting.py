@@ -173,9 +173,9 @@ def test_the_deadline_is_set_while_the_attempt_runs_and_cleared_after_it(
     ready = attempts.prepare(taken)
     assert isinstance(ready, Attempt)
     seen = []
-    terms = attempts._terms
-    attempts._terms = lambda attempt: (  # type: ignore[method-assign]
-        seen.append(slots.overdue(long_after)) or terms(attempt)
+    context = attempts._context
+    attempts._context = lambda attempt: (  # type: ignore[method-assign]
+        seen.append(slots.overdue(long_after)) or context(attempt)
     )
 
     attempts.run(ready, place=1)

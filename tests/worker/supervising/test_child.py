@@ -35,7 +35,7 @@ def test_cycles_are_looked_for_rarely() -> None:
 
     collect_rarely()
 
-    assert gc.get_threshold() == (20_000, 7, 8)
+    assert gc.get_threshold() == (50_000, 7, 8)
     assert gc.get_freeze_count() > 0
 
 
