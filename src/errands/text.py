@@ -58,9 +58,9 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def did_you_mean(name: object, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str], *, likeness: float = 0.6) -> str:
     """Return `` Did you mean 'timeout'?``, or nothing where no name is near."""
-    near = difflib.get_close_matches(str(name), known, n=1)
+    near = difflib.get_close_matches(str(name), known, n=1, cutoff=likeness)
     return f" Did you mean {near[0]!r}?" if near else ""
 
 

@@ -280,3 +280,18 @@ def test_a_task_that_holds_the_interpreter_is_ended_with_its_process(
     assert result.errors[0].exception_class_path == "errands.exceptions.TaskTimeout"
     assert traces.pids["neighbour"][0] == victim
     assert ResultRow.objects.exclude(uuid=result.id).get().crashes == 0
+
+
+def test_a_worker_hears_the_sigterm_that_its_parent_has_blocked(
+    start_worker: StartWorker,
+) -> None:
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    try:
+        worker = start_worker("--processes", "2")
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+    worker.is_ready()
+
+    worker.ask_to_stop()
+
+    assert worker.ends() == 0

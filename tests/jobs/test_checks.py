@@ -16,6 +16,15 @@ IN_MEMORY = "django.core.files.storage.InMemoryStorage"
 DATABASE = "errands.queue.DatabaseBackend"
 
 
+class Base(Job):
+    abstract = True
+    permissions_required = "shop.view_order"
+
+
+class Restricted(Base):
+    def perform(self) -> None: ...
+
+
 @pytest.fixture(autouse=True)
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[type[Job]]:
     """Let the site have one job, whatever other tests have made."""
@@ -63,6 +72,48 @@ def test_what_no_start_could_do_is_a_warning(
 
     assert message.id == "errands.W005"
     assert message.hint == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("permision_required", "permission_required"),
+        ("max_attempt", "max_attempts"),
+        ("queuename", "queue_name"),
+        ("back_off", "backoff"),
+    ],
+)
+def test_a_misspelt_option_is_a_warning(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str
+) -> None:
+    monkeypatch.setattr(Scripted, name, "anything", raising=False)
+
+    (message,) = check_jobs()
+
+    assert (message.id, message.is_serious()) == ("errands.W006", False)
+    assert message.msg == f"Nothing reads tests.jobs.sample.Scripted.{name}."
+    assert message.hint == (
+        f"Did you mean {meant!r}? If it is your own, give it another name."
+    )
+
+
+def test_an_option_misspelt_in_a_base_is_one_too(jobs: list[type[Job]]) -> None:
+    jobs[:] = [Restricted]
+
+    (message,) = check_jobs()
+
+    assert message.msg == (
+        "Nothing reads tests.jobs.test_checks.Restricted.permissions_required."
+    )
+
+
+@pytest.mark.parametrize("name", ["model", "fields", "batch_size", "_unique", "runs_on"])
+def test_attributes_of_ones_own_are_none(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(Scripted, name, "anything", raising=False)
+
+    assert check_jobs() == []
 
 
 def test_a_site_that_has_forgotten_the_pages_is_told_the_line(

@@ -224,6 +224,16 @@ def test_an_async_view_starts_a_job_as_any_other(click: HttpRequest, ann: User) 
         async_to_sync(AccountReport.astart)(click, account, sinse=1)
 
 
+def test_async_code_starts_a_job_without_a_request(ann: User) -> None:
+    account = Account.objects.create(name="Ada")
+
+    run = async_to_sync(AccountReport.aenqueue)(account)
+    owned = async_to_sync(AccountReport.using(owner=ann).aenqueue)(account)
+
+    assert (run.owner, owned.owner) == (None, ann)
+    assert (run.state, run.base_url) == (State.QUEUED, "")
+
+
 def test_an_aware_instant_is_taken_where_the_site_has_naive_ones(
     ann: User, settings: Settings
 ) -> None:

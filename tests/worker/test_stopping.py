@@ -1,12 +1,13 @@
 """How a process is told to stop, and by whom."""
 
 import os
+import signal
 import threading
 from collections.abc import Iterator
 
 import pytest
 
-from errands.worker.stopping import Stop
+from errands.worker.stopping import Stop, hearing
 from errands.worker.supervising.lifeline import AT_ONCE, STOP, follow
 
 
@@ -110,3 +111,23 @@ def test_the_supervisor_can_order_to_stop_at_once(stop: Stop, pipe):
     followed(stop, pipe, STOP + AT_ONCE)
 
     assert stop.is_overdue
+
+
+def test_a_signal_arrives_that_who_started_us_has_blocked() -> None:
+    arrived: list[int] = []
+    handler = signal.signal(signal.SIGUSR2, lambda number, frame: arrived.append(number))
+    signals = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+    try:
+        signal.raise_signal(signal.SIGUSR2)
+        before = [*arrived]
+        with hearing(signal.SIGUSR2):
+            within = [*arrived]
+        signal.raise_signal(signal.SIGUSR2)
+        after = [*arrived]
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, signals)
+        signal.signal(signal.SIGUSR2, handler)
+
+    assert before == []
+    assert within == [signal.SIGUSR2]
+    assert after == within

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import suppress
+from inspect import getattr_static
+from types import FunctionType
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -16,18 +18,26 @@ from errands.jobs.perform import new_task
 from errands.jobs.site import LINE_TO_ADD, MISSING_PAGES, has_pages
 from errands.runs.files import depends_on_the_directory
 from errands.tasks.registry import registry
+from errands.text import did_you_mean
 
 FILES_OF_A_DIRECTORY = (
     "Storage {alias!r}, which keeps the results of jobs, has no absolute location: a "
     "worker started in another directory writes where no web process looks."
 )
+METHODS = FunctionType | property | classmethod | staticmethod
+OPTIONS = [
+    name
+    for name, value in vars(Job).items()
+    if not (name.startswith("_") or isinstance(value, METHODS))
+]
+LIKENESS = 0.8
 ABSOLUTE_LOCATION = "Set MEDIA_ROOT, or its location in STORAGES, to an absolute path."
 
 
 def check_jobs(**kwargs: Any) -> list[CheckMessage]:
     """Check that each job can be started, seen, and its results be found."""
     jobs = jobs_of_site()
-    found = [message for job in jobs for message in _task(job)]
+    found = [message for job in jobs for message in (*_task(job), *_spelling(job))]
     return [*found, *_pages(), *_storage()] if jobs else []
 
 
@@ -48,6 +58,19 @@ def _task(job: type[Job]) -> Iterator[CheckMessage]:
             hint=_remedy(job),
             id="errands.W005",
         )
+
+
+def _spelling(job: type[Job]) -> Iterator[CheckMessage]:
+    """Look for what was meant for an option: nobody would ask for a permission, say."""
+    for name in sorted({*dir(job)} - {*dir(Job)}):
+        if name.startswith("_") or isinstance(getattr_static(job, name), METHODS):
+            continue
+        if hint := did_you_mean(name, OPTIONS, likeness=LIKENESS):
+            yield Warning(
+                f"Nothing reads {job.path()}.{name}.",
+                hint=f"{hint.strip()} If it is your own, give it another name.",
+                id="errands.W006",
+            )
 
 
 def _remedy(job: type[Job]) -> str:

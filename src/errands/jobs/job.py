@@ -129,6 +129,11 @@ class Job:
         return cls.using().enqueue(*args, **kwargs)
 
     @classmethod
+    async def aenqueue(cls, /, *args: Any, **kwargs: Any) -> "Run":
+        """Start the job without a request from async code, as ``enqueue`` does."""
+        return await cls.using().aenqueue(*args, **kwargs)
+
+    @classmethod
     def using(  # noqa: PLR0913 - one keyword per thing a start can change
         cls,
         *,

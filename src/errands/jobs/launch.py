@@ -91,6 +91,10 @@ class Launch:
         """Start the job without a request and return its run."""
         return self._create(args, kwargs, owner=self.owner, base_url="")
 
+    async def aenqueue(self, /, *args: Any, **kwargs: Any) -> Run:
+        """Start the job without a request from async code, as ``enqueue`` does."""
+        return await sync_to_async(self.enqueue)(*args, **kwargs)
+
     def _create(
         self,
         args: tuple[Any, ...],

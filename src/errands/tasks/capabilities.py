@@ -8,6 +8,7 @@ Callers ask and do without. An engine says so by class attributes:
 
 from uuid import UUID
 
+from asgiref.sync import sync_to_async
 from django.tasks import task_backends
 from django.tasks.backends.base import BaseTaskBackend
 from django.tasks.exceptions import InvalidTaskBackend
@@ -53,3 +54,8 @@ def cancel(backend_alias: str, result_id: str | UUID) -> bool:
     if isinstance(result_id, UUID):
         result_id = str(result_id)
     return bool(backend.cancel(result_id))  # type: ignore[attr-defined]
+
+
+async def acancel(backend_alias: str, result_id: str | UUID) -> bool:
+    """Cancel a task from async code, as ``cancel`` does."""
+    return await sync_to_async(cancel)(backend_alias, result_id)

@@ -273,7 +273,8 @@ class Courier:
         awaiting = len(self._workplace.awaiting)
         announcing = 0 if ahead else self._announcing
         wanted = self._options.executors + awaiting + ahead - len(self._hand) - announcing
-        if wanted < max(1, ahead // 3) or not self._heartbeat.may_claim:
+        is_little = wanted < 1 or 3 * wanted < ahead
+        if is_little or not self._heartbeat.may_claim:
             return
         wanted = self._share.within(wanted, unsettled=self._unsettled_count)
         if self._is_idle_poll:

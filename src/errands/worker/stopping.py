@@ -2,7 +2,8 @@
 
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from math import inf
 
 from errands.tasks.interrupting import Control
@@ -72,3 +73,16 @@ def hangups() -> tuple[signal.Signals, ...]:
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
         return (signal.SIGHUP,)
     return ()
+
+
+@contextmanager
+def hearing(*numbers: int) -> Iterator[None]:
+    """Let signals arrive in this thread that who has started us may have blocked."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, numbers)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

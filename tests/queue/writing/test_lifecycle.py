@@ -6,6 +6,7 @@ from typing import NamedTuple
 from uuid import UUID, uuid4
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import transaction
 from django.tasks import TaskResultStatus, task_backends
 from django.tasks.exceptions import TaskResultDoesNotExist
@@ -24,7 +25,7 @@ from errands.queue.states import ResultStatus, TaskState
 from errands.queue.store import Store
 from errands.queue.writing import interventions
 from errands.queue.writing.keeping import kept
-from errands.tasks.capabilities import cancel
+from errands.tasks.capabilities import acancel, cancel
 from errands.tasks.outcomes import (
     AttemptError,
     Cancelled,
@@ -139,6 +140,15 @@ def test_a_task_that_runs_is_asked_to_stop(store, worker):
     assert ResultRow.objects.get().status == ResultStatus.CANCELLED
     assert not store.backend.cancel(result.id)
     assert tasks.nothing.get_result(other.id).status == TaskResultStatus.RUNNING
+
+
+def test_async_code_cancels_as_any_other():
+    result = tasks.nothing.enqueue()
+
+    first = async_to_sync(acancel)("default", result.id)
+    second = async_to_sync(acancel)("default", result.id)
+
+    assert (first, second) == (True, False)
 
 
 def test_a_request_to_cancel_waits_for_the_commit_and_goes_with_the_rollback(

@@ -22,7 +22,7 @@ from errands.queue.claiming.selection import Selection, Term
 from errands.queue.claims import Claim
 from errands.queue.store import Store
 
-PAUSED_SECONDS, TRUSTED_SECONDS = 1.0, 60.0
+PAUSED_SECONDS, TRUSTED_SECONDS = 1.0, 15.0
 NAMES_SECONDS = 0.25
 OWNERS = 1024
 
@@ -107,7 +107,7 @@ class QueuePicker:
         """Read no pauses for the next claim: an idle worker only glances.
 
         Who pauses a queue rings, and so does who enqueues; then they are read. They
-        are after a minute as well, for a ring may be lost.
+        are after a quarter of a minute as well, for a ring may be lost.
         """
         is_fresh = self._clock() - self._paused_read_at < TRUSTED_SECONDS
         self._trusts_pauses = is_fresh and not self._paused

@@ -51,7 +51,7 @@ from errands.text import class_name, describe_exception
 from errands.worker.misconfigured import WorkerBroken, refuse_what_is_misconfigured
 from errands.worker.options import WorkerOptions
 from errands.worker.outage import close_connections
-from errands.worker.stopping import hangups
+from errands.worker.stopping import hangups, hearing
 from errands.worker.supervising.asking import Asking
 from errands.worker.supervising.child import show_on_demand
 from errands.worker.supervising.forking import may_fork, preload
@@ -311,7 +311,8 @@ class Supervisor:
         before |= {number: signal.signal(number, hang_up) for number in hangups()}
         before |= {number: signal.signal(number, look) for number in CHILD_SIGNALS}
         try:
-            yield
+            with hearing(*before):
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
