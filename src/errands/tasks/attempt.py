@@ -133,7 +133,7 @@ def end_at_once(
 
 def is_cooperative(task: DjangoTask) -> bool:
     """Return whether its code asks by itself whether to end, at its checkpoints."""
-    return isinstance(task, Task) and task.is_cooperative
+    return bool(getattr(task, "is_cooperative", False))
 
 
 def options_of(task: DjangoTask) -> TaskOptions:

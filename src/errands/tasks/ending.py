@@ -15,7 +15,7 @@ from django.tasks import TaskResult, TaskResultStatus
 from django.tasks.signals import log_task_finished, task_finished
 
 from errands.exceptions import TaskCancelled
-from errands.tasks.attempt import options_of
+from errands.tasks.attempt import is_cooperative, options_of
 from errands.tasks.groups import is_one_of
 from errands.tasks.signals import task_retrying
 from errands.text import class_path
@@ -50,7 +50,7 @@ def log_end(sender: type, task_result: TaskResult, **told: Any) -> None:
 
 def log_retry(task_result: TaskResult, after: timedelta, **told: Any) -> None:
     """Log an attempt that raised; that at a job is logged by the job."""
-    if getattr(task_result.task, "is_cooperative", False):
+    if is_cooperative(task_result.task):
         return
     own_logger.warning(
         "Task id=%s path=%s: attempt %s failed, the next one is in %.1f s",

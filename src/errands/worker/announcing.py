@@ -12,6 +12,7 @@ from django.tasks.signals import task_finished
 
 from errands.queue.claims import Claim, Settlement
 from errands.queue.living.rescuing import may_have_ended, tell_if_ended
+from errands.tasks.attempt import is_cooperative
 from errands.tasks.outcomes import (
     Cancelled,
     Discarded,
@@ -51,7 +52,7 @@ def is_of_interest(attempted: Attempted, *, is_success_heard: bool) -> bool:
         return False
     if is_success_heard or not isinstance(attempted.settlement.outcome, Succeeded):
         return True
-    return getattr(result.task, "is_cooperative", False)
+    return is_cooperative(result.task)
 
 
 class Announcer:
