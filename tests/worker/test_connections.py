@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from unittest.mock import patch
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import OperationalError, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import ConnectionHandler
 
 from errands.worker import connections as worker_connections
@@ -133,6 +135,57 @@ def test_nor_is_one_in_the_middle_of_a_transaction_of_the_callers(monkeypatch):
     connection.ensure_connection()
 
     assert connection.connection is not before
+
+
+def test_a_thread_that_never_connected_has_nothing_to_clean_after_a_success():
+    def asked_for() -> list[bool]:
+        asked = []
+        with patch.object(ConnectionHandler, "all", return_value=[]) as listing:
+            for has_succeeded in (True, False):
+                clean_connections(has_succeeded=has_succeeded)
+                asked.append(listing.called)
+        return asked
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: kept.has_any).result()
+        assert pool.submit(asked_for).result() == [False, True]
+
+
+def test_what_a_thread_opens_first_is_cleaned_after_a_success_too():
+    def attempt() -> list[str]:
+        connection.ensure_connection()
+        connection.set_autocommit(False)
+        Account.objects.create()
+        return clean_connections(has_succeeded=True)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: kept.has_any).result()
+        left_open = pool.submit(attempt).result()
+        pool.submit(connections.close_all).result()
+
+    assert left_open == ["default"]
+    assert not Account.objects.exists()
+
+
+def test_a_connection_that_came_half_way_is_cleaned_after_the_failure_it_was(monkeypatch):
+    def break_off(self: BaseDatabaseWrapper) -> None:
+        self.connection.close()
+        raise self.Database.OperationalError("the server goes away")
+
+    def half_open() -> tuple[object, object]:
+        with pytest.raises(OperationalError):
+            connection.ensure_connection()
+        came = connection.connection
+        clean_connections()
+        return came, connection.connection
+
+    wrapper = type(connections["default"])
+    monkeypatch.setattr(wrapper, "init_connection_state", break_off)
+    with ThreadPoolExecutor(1) as pool:
+        came, left = pool.submit(half_open).result()
+
+    assert came is not None
+    assert left is None
 
 
 @pytest.mark.usefixtures("pooled")

@@ -97,13 +97,13 @@ def test_quick_tasks_are_claimed_ahead(courier, workplace, remembering, end):
 def test_executors_have_more_to_do_while_many_quick_tasks_are_settled(
     courier, workplace, remembering, end, came_back, asked_before
 ):
-    courier._pace.note(0.002, attempts=100)
+    courier._pace.note(0.004, attempts=100)
     remembering.ready = [
         claim_of(number) for number in range(102 if came_back > 1 else 1)
     ]
     round_of(courier)
     for claim in waiting_in(workplace)[:came_back]:
-        end(claim, Succeeded(None), seconds=0.002)
+        end(claim, Succeeded(None), seconds=0.004)
     asked: list[int] = []
     settle = remembering.settle
     remembering.settle = lambda settlements: (

@@ -4,11 +4,12 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar, Token
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.tasks import TaskContext as DjangoTaskContext
+from django.tasks import TaskResult
 
 from errands.exceptions import ArgumentError, LeaseLost
 from errands.tasks.interrupting import Control
@@ -16,20 +17,36 @@ from errands.tasks.interrupting import Control
 METADATA_LIMIT = 65_536
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, init=False)
 class TaskContext(DjangoTaskContext):  # type: ignore[misc] # the stub forgets "frozen"
     """Django's context, the fencing token, metadata, and what the outside asks for."""
 
-    token: int = 0
+    token: int
     """Rises with every claim of the task; a write with an old one is refused."""
 
-    control: Control = field(default_factory=Control)
+    control: Control
 
-    metadata: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any]
     """JSON that stays with the task: read it, change it. Kept from attempt to
     attempt, whether they succeed or fail."""
 
-    save: Callable[[str], bool] | None = None
+    save: Callable[[str], bool] | None
+
+    def __init__(
+        self,
+        *,
+        task_result: TaskResult,
+        token: int = 0,
+        control: Control | None = None,
+        metadata: dict[str, Any] | None = None,
+        save: Callable[[str], bool] | None = None,
+    ) -> None:
+        """Make it in a third of the time that a frozen dataclass takes by itself."""
+        SET_RESULT(self, task_result)
+        SET_TOKEN(self, token)
+        SET_CONTROL(self, Control() if control is None else control)
+        SET_METADATA(self, {} if metadata is None else metadata)
+        SET_SAVE(self, save)
 
     @property
     def should_stop(self) -> bool:
@@ -54,6 +71,11 @@ class TaskContext(DjangoTaskContext):  # type: ignore[misc] # the stub forgets "
     async def asave_metadata(self) -> None:
         """Store the metadata now, from async code."""
         await sync_to_async(self.save_metadata)()
+
+
+SET_RESULT, SET_TOKEN, SET_CONTROL, SET_METADATA, SET_SAVE = (
+    getattr(TaskContext, field.name).__set__ for field in fields(TaskContext)
+)
 
 
 def own_context(context: DjangoTaskContext, metadata: Mapping[str, Any]) -> TaskContext:

@@ -1,6 +1,6 @@
 """How many claims may wait in a process, given how long attempts take."""
 
-AHEAD_SECONDS = 0.1
+AHEAD_SECONDS = 0.2
 QUICK_SECONDS, SLOW_SECONDS = 0.01, 0.05
 MOST_AHEAD = 3000
 WEIGHT = 0.02
@@ -11,7 +11,7 @@ class Pace:
     """The mean duration of the last 50 or so attempts.
 
     A task waits in a process only where it is about to start. While the mean
-    attempt takes 10 ms at most, 100 ms of work is claimed ahead and never more
+    attempt takes 10 ms at most, 200 ms of work is claimed ahead and never more
     than 3,000 tasks; up to 50 ms, one task for each thread; above, or where it is
     not known, nothing. With less, threads are done before the database has
     answered, and stand idle for a quarter of the time. Few attempts say little: no

@@ -32,7 +32,14 @@ from errands.tasks.context import TaskContext
 from errands.tasks.hearing import is_heard
 from errands.tasks.interrupting import Control
 from errands.tasks.keys import KEY_LIMIT
-from errands.tasks.outcomes import AttemptError, Cancelled, Failed, Outcome, Snoozed
+from errands.tasks.outcomes import (
+    AttemptError,
+    Cancelled,
+    Failed,
+    Outcome,
+    Snoozed,
+    Succeeded,
+)
 from errands.tasks.rates import Rate
 from errands.tasks.registry import registry
 from errands.tasks.signals import tell
@@ -208,7 +215,10 @@ class Attempts:
             run = partial(self._performed, attempt, watch)
             return in_one_transaction(self._workplace.store, attempt, run)
         outcome = self._performed(attempt, watch)
-        left_open = clean_connections(was_interrupted=attempt.was_interrupted)
+        left_open = clean_connections(
+            was_interrupted=attempt.was_interrupted,
+            has_succeeded=isinstance(outcome, Succeeded),
+        )
         return attempt.ended(attempt.judged(outcome, left_open))
 
     def _performed(self, attempt: Attempt, watch: Watch) -> Outcome:

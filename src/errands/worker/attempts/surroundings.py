@@ -19,11 +19,14 @@ logger = logging.getLogger("errands.worker")
 
 LONGEST_PATH = 4096
 
-# A PyDLL keeps the interpreter while it calls. All threads are in the same directory.
+# Asked before each attempt. A PyDLL keeps the interpreter while it calls: ``os.getcwd``
+# would let go of it, and a thread that is busy gives it back 5 ms later. All threads
+# are in the same directory. And ``locale`` reads twice as long as what it reads is.
 _libc = ctypes.PyDLL(None) if os.name == "posix" else None
 _path = ctypes.create_string_buffer(LONGEST_PATH)
 if _libc is not None:
     _libc.getcwd.restype = ctypes.c_void_p
+    _libc.setlocale.restype = ctypes.c_char_p
 
 
 class Surroundings:
@@ -34,20 +37,20 @@ class Surroundings:
         # It can only be read by changing it; files made meanwhile are private.
         self._umask = os.umask(0o077)
         os.umask(self._umask)
-        self._locale = locale.setlocale(locale.LC_ALL)
+        self._locale = _spoken()
         self._as_begun = self._directory, self._umask, self._locale
 
     def restore(self) -> list[str]:
         """Put back what was changed, and log it; return the names of that."""
         umask = os.umask(self._umask)
-        spoken = locale.setlocale(locale.LC_ALL)
+        spoken = _spoken()
         if (_directory(), umask, spoken) == self._as_begun:
             return []
         changed = ["umask"] if umask != self._umask else []
         if spoken != self._locale:
             changed.append("locale")
             with suppress(locale.Error):
-                locale.setlocale(locale.LC_ALL, self._locale)
+                locale.setlocale(locale.LC_ALL, os.fsdecode(self._locale))
         if self._restore_directory():
             changed.append("working directory")
         if changed:
@@ -66,14 +69,18 @@ class Surroundings:
 
 
 def _directory() -> bytes | None:
-    """Return the working directory, None where it has been deleted.
-
-    Asked before each attempt. ``os.getcwd`` would let go of the interpreter,
-    and a thread that is busy gives it back 5 ms later.
-    """
+    """Return the working directory, None where it has been deleted."""
     if _libc is not None:
         return _path.value if _libc.getcwd(_path, LONGEST_PATH) else None
     try:
         return os.getcwdb()  # noqa: PTH109 - bytes, as above
     except OSError:
         return None
+
+
+def _spoken() -> bytes:
+    """Return the locale, of all its categories."""
+    if _libc is not None:
+        spoken: bytes = _libc.setlocale(locale.LC_ALL, None)
+        return spoken
+    return os.fsencode(locale.setlocale(locale.LC_ALL))
