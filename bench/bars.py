@@ -17,18 +17,18 @@ type Measured = Callable[["Figures"], float]
 # What the profile of a bar shows that not every machine clears, and what would
 # have to change.
 DRAINING = (
-    "A task costs some 26 µs of Python (two thirds in its thread, the rest in the "
-    "courier: 120 functions, none of them above 1 µs) and 16 µs of the server, a third "
-    "of it for six index entries (three to claim, three to settle); PgQueuer takes 30 "
-    "and 20. But it runs coroutines on one loop, while our threads hand each other the "
-    "interpreter, and are done before the database has taken the next thousands for "
-    "them: the two cores are busy for three quarters of the time. PgQueuer keeps no "
-    "result, context, metadata or worker of a task; with the rows it has deleted it "
-    "becomes slower, and ours does not. What would have to change: claims of a few "
-    "hundred where little is left to do (+10 %, and two processes, which the cores "
-    "limit, are 1.2× of that one), or a Python without its lock. To settle in a second "
-    "thread, beside the claims, is slower on two cores (0.88×); to write no results is "
-    "1.0× with one process, 1.06× with two."
+    "A task costs our worker 0.87× of the processor time that it costs PgQueuer's, and "
+    "the server 0.91× (a third of that for six index entries: three to claim, three to "
+    "settle). Three fifths of ours are spent in the task's thread, the rest in the "
+    "courier: some 110 functions, none of them above a twentieth. But PgQueuer runs "
+    "coroutines on one loop, while our threads hand each other the interpreter, and are "
+    "done before the database has taken the next thousands for them: the two cores are "
+    "busy for three quarters of the time. PgQueuer keeps no result, context, metadata or "
+    "worker of a task; with the rows it has deleted it becomes slower, and ours does "
+    "not. What would have to change: a Python without its lock. To settle in a second "
+    "thread, beside the claims, is slower on two cores (0.88×), to claim a few hundred "
+    "at a time is no quicker; to write no results is 1.0× with one process, 1.06× with "
+    "two."
 )
 ENQUEUEING = (
     "Of some 330 µs the server, its disk and libpq take 260; the rest is Python, 77 "
