@@ -53,7 +53,7 @@ async def aoverrun() -> None:
     await asyncio.sleep(LONG_SECONDS)
 
 
-@task(timeout=SOON, max_attempts=1)
+@task(timeout=10 * SOON, max_attempts=1)
 async def aleave_open() -> str:
     """Return inside a transaction, whatever it is told."""
 

@@ -137,33 +137,32 @@ def test_nor_is_one_in_the_middle_of_a_transaction_of_the_callers(monkeypatch):
     assert connection.connection is not before
 
 
-def test_a_thread_that_never_connected_has_nothing_to_clean_after_a_success():
-    def asked_for() -> list[bool]:
-        asked = []
-        with patch.object(ConnectionHandler, "all", return_value=[]) as listing:
-            for has_succeeded in (True, False):
+def test_where_there_are_no_connections_nobody_looks_for_them_after_a_success():
+    looked = []
+
+    def attempts() -> None:
+        for has_succeeded in (True, True, False, True):
+            with patch.object(ConnectionHandler, "all", return_value=[]) as look:
                 clean_connections(has_succeeded=has_succeeded)
-                asked.append(listing.called)
-        return asked
+            looked.append(look.called)
 
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: kept.has_any).result()
-        assert pool.submit(asked_for).result() == [False, True]
+        pool.submit(attempts).result()
+
+    assert looked == [True, False, True, False]
 
 
-def test_what_a_thread_opens_first_is_cleaned_after_a_success_too():
-    def attempt() -> list[str]:
-        connection.ensure_connection()
+def test_what_is_opened_where_there_were_none_is_cleaned_after_a_success_too():
+    def attempts() -> list[list[str]]:
+        idle = clean_connections(has_succeeded=True)
         connection.set_autocommit(False)
         Account.objects.create()
-        return clean_connections(has_succeeded=True)
+        return [idle, clean_connections(has_succeeded=True)]
 
     with ThreadPoolExecutor(1) as pool:
-        pool.submit(lambda: kept.has_any).result()
-        left_open = pool.submit(attempt).result()
-        pool.submit(connections.close_all).result()
+        left_open = pool.submit(attempts).result()
 
-    assert left_open == ["default"]
+    assert left_open == [[], ["default"]]
     assert not Account.objects.exists()
 
 
@@ -173,6 +172,7 @@ def test_a_connection_that_came_half_way_is_cleaned_after_the_failure_it_was(mon
         raise self.Database.OperationalError("the server goes away")
 
     def half_open() -> tuple[object, object]:
+        clean_connections(has_succeeded=True)
         with pytest.raises(OperationalError):
             connection.ensure_connection()
         came = connection.connection

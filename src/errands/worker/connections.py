@@ -51,8 +51,8 @@ class Kept(local):
 
     def __init__(self) -> None:
         self._left_at, self._missed = inf, turns.missed
-        self.has_any = bool(connections.all(initialized_only=True))
-        """Whether this thread has ever had a connection that was opened whole."""
+        self.may_be_some = True
+        """False from when somebody looked and there were none, until one is opened."""
 
     @property
     def may_be_cut(self) -> bool:
@@ -88,8 +88,8 @@ kept = Kept()
 @receiver(connection_created)
 def _note_connection(**created: object) -> None:
     del created
-    if not kept.has_any:
-        kept.has_any = True
+    if not kept.may_be_some:
+        kept.may_be_some = True
         kept.note_asked()
 
 
@@ -132,7 +132,7 @@ def renew_connections() -> None:
     They are asked where that may be, and all are closed where the database was away;
     see above. A caller's transactions are left alone.
     """
-    if not (kept.has_any and kept.may_be_cut):
+    if not (kept.may_be_some and kept.may_be_cut):
         return
     are_of_before = kept.are_of_before
     kept.note_asked()
@@ -162,16 +162,18 @@ def clean_connections(
     rolled back: nobody is left who could commit it. A connection that broke,
     or is older than the site allows, is closed; so is one that cannot be asked, and
     all are where the attempt ``was_interrupted``, or they are not trusted any more.
-    To look for one costs a tenth of a small task: after one that ``has_succeeded`` in
-    a thread that never had any, nobody does.
+    To look for them costs a tenth of a small task: after one that ``has_succeeded``,
+    where there were none and none has been opened, nobody does.
     """
-    if has_succeeded and not kept.has_any:
+    if has_succeeded and not kept.may_be_some:
         return []
     left_open, callers = [], _callers.get()
     are_trusted = not (was_interrupted or kept.are_of_before)
     if not (are_trusted or callers):
         kept.note_asked()
-    for connection in connections.all(initialized_only=True):
+    found = connections.all(initialized_only=True)
+    kept.may_be_some = bool(found)
+    for connection in found:
         if connection.alias in callers:
             if _unwind(connection, callers[connection.alias]):
                 left_open.append(connection.alias)
