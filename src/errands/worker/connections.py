@@ -163,7 +163,8 @@ def clean_connections(
     or is older than the site allows, is closed; so is one that cannot be asked, and
     all are where the attempt ``was_interrupted``, or they are not trusted any more.
     To look for them costs a tenth of a small task: after one that ``has_succeeded``,
-    where there were none and none has been opened, nobody does.
+    where there were none and none has been opened, nobody does. (One that broke while
+    it was opened, and whose error the task swallowed, waits for the next that fails.)
     """
     if has_succeeded and not kept.may_be_some:
         return []

@@ -21,6 +21,7 @@ from errands.queue.states import TaskState
 from errands.tasks.outcomes import Cancelled, Failed, Outcome, Snoozed, Succeeded
 from errands.tasks.signals import task_discarded, task_retrying
 from errands.worker.announcing import Announcer
+from errands.worker.attempts import making
 from errands.worker.attempts.making import Attempts
 from errands.worker.connections import (
     callers_transactions,
@@ -270,6 +271,20 @@ def test_an_executor_names_no_task_that_cannot_run_here(real_workplace: Workplac
 
     assert isinstance(executed(real_workplace, unknown), Snoozed)
     assert real_workplace.slots.started == set()
+
+
+@pytest.mark.parametrize(("path", "has_succeeded"), [("nothing", True), ("fail", False)])
+def test_only_a_success_lets_nobody_look_for_connections(
+    attempts, monkeypatch, path, has_succeeded
+):
+    told: list[dict[str, bool]] = []
+    monkeypatch.setattr(
+        making, "clean_connections", lambda **asked: told.append(asked) or []
+    )
+
+    attempts.make(claim_of(1, path=f"tests.testapp.tasks.{path}"))
+
+    assert {"was_interrupted": False, "has_succeeded": has_succeeded} in told
 
 
 def test_a_transaction_left_open_is_rolled_back_and_named(transactional_db):

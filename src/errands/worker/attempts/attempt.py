@@ -22,7 +22,6 @@ from errands.worker.workplace import Attempted
 
 logger = logging.getLogger("errands.worker")
 
-NO_METADATA = "{}"
 MOST_SECONDS = timedelta(days=3650).total_seconds()
 
 
@@ -56,7 +55,7 @@ class Attempt:
         self.worker = worker
         self.started_at = instants.now()
         self.context: Context = copy_context()
-        self._metadata = self._dumped_metadata() if claim.metadata else NO_METADATA
+        self._metadata = self._dumped_metadata()
 
     @property
     def timeout(self) -> timedelta | None:
@@ -125,13 +124,16 @@ class Attempt:
         )
 
     def _changed_metadata(self) -> str | None:
-        text = self._dumped_metadata() if self.claim.metadata else NO_METADATA
+        text = self._dumped_metadata()
         return None if text == self._metadata else text
 
     def _dumped_metadata(self) -> str | None:
         """Return the metadata as stored now; None where it cannot be."""
+        metadata = self.claim.metadata
+        if not metadata:
+            return "{}"
         try:
-            return dump_metadata(self.claim.metadata)
+            return dump_metadata(metadata)
         except BaseException:
             logger.exception("Task id=%s: its metadata is not stored", self.claim.uuid)
             return None

@@ -21,7 +21,7 @@ LONGEST_PATH = 4096
 
 # Asked before each attempt. A PyDLL keeps the interpreter while it calls: ``os.getcwd``
 # would let go of it, and a thread that is busy gives it back 5 ms later. All threads
-# are in the same directory. And ``locale`` reads twice as long as what it reads is.
+# are in the same directory. ``locale.setlocale`` takes twice as long as what it calls.
 _libc = ctypes.PyDLL(None) if os.name == "posix" else None
 _path = ctypes.create_string_buffer(LONGEST_PATH)
 if _libc is not None:
