@@ -1,18 +1,37 @@
 """Workers on the test database, killed when their test is over."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from errands.queue.models import ResultRow, TaskRow
 from tests.integration.processes import WorkerProcess, eventually
 
 type StartWorker = Callable[..., WorkerProcess]
 
+HAS_FAILED = pytest.StashKey[bool]()
+MOST_ROWS = 5
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note whether a test has failed, for the fixtures that end after it."""
+    report = yield
+    item.stash[HAS_FAILED] = report.failed
+    return report
+
 
 @pytest.fixture
-def start_worker(transactional_db: None, tmp_path: Path) -> Iterator[StartWorker]:
-    """Return a function that starts a worker; all are killed in the end."""
+def start_worker(
+    request: pytest.FixtureRequest, transactional_db: None, tmp_path: Path
+) -> Iterator[StartWorker]:
+    """Return a function that starts a worker; all are killed in the end.
+
+    Where the test has failed, they say what they were about.
+    """
     started: list[WorkerProcess] = []
 
     def start(*arguments: str, **environment: str) -> WorkerProcess:
@@ -22,8 +41,22 @@ def start_worker(transactional_db: None, tmp_path: Path) -> Iterator[StartWorker
 
     yield start
 
-    for worker in started:
-        worker.kill_all()
+    try:
+        if request.node.stash.get(HAS_FAILED, False):
+            request.node.add_report_section("teardown", "workers", _told_by(started))
+    finally:
+        for worker in started:
+            worker.kill_all()
+
+
+def _told_by(workers: Sequence[WorkerProcess]) -> str:
+    """Return what workers say of themselves, and the newest rows of the queue."""
+    rows = [
+        f"{model.__name__} {row}"
+        for model in (TaskRow, ResultRow)
+        for row in model.objects.order_by("-id").values()[:MOST_ROWS]
+    ]
+    return "\n".join([worker.testify() for worker in workers] + rows)
 
 
 @pytest.fixture

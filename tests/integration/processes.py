@@ -16,6 +16,8 @@ import pytest
 # Only what is broken takes so long.
 PATIENCE_SECONDS = 60.0
 GLANCE_SECONDS = 0.02
+# Long enough for every thread of some processes to be written down.
+SHOWING_SECONDS = 1.0
 # Makes a worker notice within an hour what it is not told of.
 RARE_POLLS = {"MORE_IMPORTS": "tests.integration.rare_polls", "SWEEP_SECONDS": "3600"}
 ROOT = Path(__file__).parent.parent.parent
@@ -110,6 +112,13 @@ class WorkerProcess:
     def errors(self) -> str:
         """What it has logged."""
         return self.log.read_text()
+
+    def testify(self) -> str:
+        """Return all it has said, and what each of its threads does now."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGUSR1)
+            time.sleep(SHOWING_SECONDS)
+        return "\n".join([*self.output, self.errors])
 
     def kill_all(self) -> None:
         """End it and its children by force."""
