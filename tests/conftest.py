@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -43,7 +44,11 @@ hypothesis.settings.load_profile("errands")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse to leave out what there is not; make the directory of this run."""
+    """Refuse to leave out what there is not; make the directory of this run.
+
+    And hear Ctrl-C, which a shell makes its background processes ignore.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if unknown := ", ".join(LEFT_OUT - SERVERS):
         known = ", ".join(sorted(SERVERS))
         raise pytest.UsageError(f"ERRANDS_TEST_WITHOUT names {unknown}. Known: {known}.")

@@ -2,7 +2,9 @@
 
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -30,6 +32,16 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def living() -> set[str]:
     """Return who lives; tests before this one have left workers behind."""
     return set(liveness.living("default"))
+
+
+@contextmanager
+def heard_by(handler: Any) -> Iterator[None]:
+    """Let Ctrl-C do something else in the block."""
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_what_is_ready_is_run_and_counted():
@@ -173,16 +185,21 @@ def test_a_task_that_raises_what_ctrl_c_does_has_failed_and_others_go_on():
 
 def test_where_the_site_hears_ctrl_c_itself_it_is_taken_for_one():
     result = tasks.interrupt_from_keyboard.enqueue()
-    before = signal.signal(signal.SIGINT, lambda *_: None)
 
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            work_off()
-    finally:
-        signal.signal(signal.SIGINT, before)
-
+    with heard_by(lambda *_: None), pytest.raises(KeyboardInterrupt):
+        work_off()
     result.refresh()
+
     assert result.status == TaskResultStatus.READY
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, signal.SIG_DFL])
+def test_where_ctrl_c_raises_nothing_a_task_that_does_has_failed(handler):
+    tasks.interrupt_from_keyboard.enqueue()
+    tasks.add.enqueue(1)
+
+    with heard_by(handler):
+        assert work_off() == (1, 1)
 
 
 def test_inside_a_transaction_it_is_refused_by_name():

@@ -3,7 +3,8 @@
 A function gets its ``KeyboardInterrupt`` as anywhere. A coroutine runs on a loop in
 another thread, which Python would leave behind, at work: so it is cancelled, and the
 second time its caller does not wait for it any more. In a thread that gets no signals
-nobody presses anything; where the site has put a handler of its own, every
+nobody presses anything, nor where the signal is ignored, as in what a shell has started
+in the background; where the site has put a handler of its own, every
 ``KeyboardInterrupt`` may be one.
 """
 
@@ -34,8 +35,9 @@ class CtrlC:
     def heard(self) -> Iterator[Self]:
         """Listen while the block runs."""
         if threading.current_thread() is threading.main_thread():
-            self._is_heard = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-            self.was_pressed = not self._is_heard
+            handler = signal.getsignal(signal.SIGINT)
+            self._is_heard = handler is signal.default_int_handler
+            self.was_pressed = callable(handler) and not self._is_heard
         if self._is_heard:
             signal.signal(signal.SIGINT, self._press)
         try:
