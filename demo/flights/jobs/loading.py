@@ -83,9 +83,13 @@ def airlines() -> Iterator[Airline]:
 
 
 def airports() -> Iterator[Airport]:
-    """Return every airport a flight refers to, and some more."""
+    """Return every airport a flight refers to, and some more.
+
+    In the file there are backslashes before apostrophes.
+    """
     for row in dataset.rows("airports.csv"):
-        yield Airport(row["faa"], row["name"], float(row["lat"]), float(row["lon"]))
+        name = row["name"].replace("\\", "")
+        yield Airport(row["faa"], name, float(row["lat"]), float(row["lon"]))
     yield from MISSING_AIRPORTS
 
 

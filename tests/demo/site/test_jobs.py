@@ -145,6 +145,13 @@ def test_the_calendar_goes_on_after_the_last_day_checked(browser, flights, monke
     assert checks.count() == 365
 
 
+def test_airports_are_called_what_people_call_them():
+    names = {airport.code: airport.name for airport in loading.airports()}
+
+    assert names["MVY"] == "Martha's Vineyard"
+    assert not [name for name in names.values() if "\\" in name]
+
+
 def test_loading_goes_on_where_it_stopped_and_then_has_nothing_to_do(
     ada, flights, monkeypatch
 ):
