@@ -116,6 +116,17 @@ def test_a_retry_that_is_due_at_once_is_not_slept_past(start_worker: StartWorker
     assert row.attempt == 3
 
 
+def test_retries_are_found_where_claims_begin_behind_what_was_taken(
+    start_worker: StartWorker,
+):
+    imports = f"{RARE_POLLS['MORE_IMPORTS']} tests.integration.slow_claims"
+    start_worker(**RARE_POLLS | {"MORE_IMPORTS": imports}).is_ready()
+
+    rows = [run(tasks.fail) for _ in range(5)]
+
+    assert {row.attempt for row in rows} == {3}
+
+
 def test_pools_run_side_by_side_and_a_paused_queue_rests(start_worker: StartWorker):
     QueueRow.objects.create(name="paused", paused_at=timezone.now())
     for queue in ("mail", "default", "paused"):

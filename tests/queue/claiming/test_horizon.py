@@ -83,6 +83,20 @@ def test_where_all_claims_are_slow_none_waits_for_long_behind_another(desk):
     assert desk.asked == [*[FRONT] * 4, *behind, *[FRONT] * 4, (0, 12)]
 
 
+def test_where_that_ends_somebody_soon_looks_at_what_was_left_out(desk):
+    desk.claim_slowly()
+    desk.seconds_behind = 0.03
+    for _ in range(SLOW_IN_A_ROW):
+        desk.claim(finds=False)
+
+    before = desk.horizon.patience
+    desk.claim(finds=False)
+    after = desk.horizon.patience
+
+    assert desk.asked == [*[(0, 4)] * 4, FRONT]
+    assert (before, after) == (0.05, inf)
+
+
 def test_a_slow_one_among_the_quick_costs_itself_alone(desk):
     desk.claim_slowly()
 

@@ -68,9 +68,11 @@ class Horizon:
             return claims
         claims = claim(replace(wanted, min_rank=mark.rank, after_id=mark.id))
         mark = mark.behind(claims, self._seconds(began, claims))
-        self._marks[wanted.queue] = mark
         if mark.slow_in_a_row >= SLOW_IN_A_ROW:
-            del self._marks[wanted.queue], self._slow[wanted.queue]
+            # It is over, but nobody has looked at what lies before it yet.
+            mark = replace(mark, until=began)
+            del self._slow[wanted.queue]
+        self._marks[wanted.queue] = mark
         return claims
 
     @property
