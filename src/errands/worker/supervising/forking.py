@@ -15,6 +15,7 @@ import gc
 import os
 import signal
 import sys
+import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -33,6 +34,7 @@ from errands.worker.stopping import hangups
 from errands.worker.supervising.lifeline import close_lifelines
 
 THREADS = Path("/proc/self/task")
+GLANCES = (0.0, 0.001, 0.01, 0.05)
 UNKNOWN_CODE = 255
 OURS = (signal.SIGINT, signal.SIGTERM)
 
@@ -67,7 +69,7 @@ def may_fork() -> bool:
     if sys.platform != "linux" or not settings().fork:
         return False
     with suppress(OSError):
-        return len(list(THREADS.iterdir())) == 1
+        return any(_is_alone(after=pause) for pause in GLANCES)
     return False
 
 
@@ -108,6 +110,12 @@ def close_databases() -> None:
     for connection in connections.all(initialized_only=True):
         if hasattr(connection, "close_pool"):
             connection.close_pool()
+
+
+def _is_alone(*, after: float) -> bool:
+    """Return whether there is one thread; one that has ended is listed a bit longer."""
+    time.sleep(after)
+    return len(list(THREADS.iterdir())) == 1
 
 
 def _live(
