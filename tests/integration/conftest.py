@@ -1,6 +1,6 @@
 """Workers on the test database, killed when their test is over."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -43,20 +43,20 @@ def start_worker(
 
     try:
         if request.node.stash.get(HAS_FAILED, False):
-            request.node.add_report_section("teardown", "workers", _told_by(started))
+            told = "\n".join(worker.testify() for worker in started)
+            request.node.add_report_section("teardown", "workers", told)
+            request.node.add_report_section("teardown", "newest rows", _newest_rows())
     finally:
         for worker in started:
             worker.kill_all()
 
 
-def _told_by(workers: Sequence[WorkerProcess]) -> str:
-    """Return what workers say of themselves, and the newest rows of the queue."""
-    rows = [
+def _newest_rows() -> str:
+    return "\n".join(
         f"{model.__name__} {row}"
         for model in (TaskRow, ResultRow)
         for row in model.objects.order_by("-id").values()[:MOST_ROWS]
-    ]
-    return "\n".join([worker.testify() for worker in workers] + rows)
+    )
 
 
 @pytest.fixture
